@@ -1,0 +1,1 @@
+"""The client: what is shown. Imports the protocol, never the daemon."""

@@ -1,0 +1,1 @@
+"""The daemon: what is true. Imports the protocol, never the client."""
