@@ -1,6 +1,6 @@
 """Every call a client can make, with the reply it gets. To add one: a struct here, an arm in service.py."""
 
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, dataclass_transform
 
 import msgspec
 
@@ -18,6 +18,7 @@ from claudectl_protocol.sessions import (
 R = TypeVar("R")
 
 
+@dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
 class Call(msgspec.Struct, Generic[R], frozen=True, kw_only=True, omit_defaults=True, tag_field="t"):
     """A request whose reply is an `R`; a refusal is a Fault instead."""
 
@@ -77,6 +78,8 @@ class New(Call[SessionInfo], tag="new"):
     restore: bool = False
     """For other programs than Claude: run again after an interruption."""
     env: dict[str, str] = {}
+    raw_env: dict[bytes, bytes] = {}
+    """The variables that are no UTF-8."""
     umask: int = 0o077
     rlimits: dict[int, tuple[int, int]] = {}
     groups: tuple[int, ...] = ()

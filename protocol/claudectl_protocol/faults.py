@@ -1,10 +1,13 @@
 """Everything that can be refused, as data. English is written in one place only: claudectl/render.py."""
 
+from typing import dataclass_transform
+
 import msgspec
 
 from claudectl_protocol.sessions import SessionId
 
 
+@dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
 class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="t"):
     """The base of all faults."""
 
@@ -73,7 +76,7 @@ class NameTaken(Fault, tag="name_taken"):
 
 
 class ProcessAlreadyRunning(Fault, tag="process_already_running"):
-    """The session runs, or its conversation is open in another process (`pid`, None when unknown)."""
+    """The session runs (`pid` is None), or its conversation is open in another process (`pid`, if it is known)."""
 
     session: SessionId
     name: str

@@ -4,7 +4,7 @@ Times are seconds since the Unix epoch (float), sizes are bytes, terminal sizes 
 """
 
 from enum import StrEnum
-from typing import NewType
+from typing import NewType, dataclass_transform
 
 import msgspec
 
@@ -51,6 +51,7 @@ class ActivityState(StrEnum):
     UNKNOWN = "unknown"
 
 
+@dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
 class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The base of every struct on the wire: frozen, a map, defaults left out."""
 
