@@ -5,9 +5,17 @@ contract tests as the real thing, and its real implementation is named only in d
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
-from claudectl_protocol.sessions import Activity, Exit, RunId, SessionId, Size, Value
+from claudectl_protocol.sessions import (
+    Activity,
+    ConversationId,
+    Exit,
+    RecordInfo,
+    RunId,
+    SessionId,
+    Size,
+    Value,
+)
 from claudectld.core.session import LaunchContext, ProcessIdentity, Session
-
 
 # --- keeper -----------------------------------------------------------------------------------------------------
 
@@ -86,6 +94,10 @@ class KeeperGone(Exception):
     """The keeper did not answer; what was asked may or may not have been done (and is safe to ask again)."""
 
 
+class InputFull(Exception):
+    """The child does not read what was typed before, and no more is kept for it. Nothing was typed."""
+
+
 class Keeper(Protocol):
     """Runs: who lives, who ended, and starting one."""
 
@@ -119,7 +131,7 @@ class KeeperTerminal(Protocol):
     async def type(self, run: RunId, batch: str, data: bytes) -> bool:
         """Write one atomic batch of at most 1 MiB; returns when the child's terminal has taken it.
 
-        A batch id that was seen before types nothing again. False when the run has ended.
+        A batch id that was seen before types nothing again. False when the run has ended. Raises InputFull.
         """
         ...
 
@@ -141,7 +153,34 @@ class KeeperTerminal(Protocol):
         ...
 
 
+class WholeKeeper(Keeper, KeeperTerminal, Protocol):
+    """Both ports of one keeper."""
+
+
+class KeeperLink(Protocol):
+    """How the daemon reaches the keeper that serves."""
+
+    async def connect(self) -> WholeKeeper:
+        """Reach the keeper, starting one if there is none. Raises KeeperGone."""
+        ...
+
+    def release(self) -> None:
+        """Tell the keeper that it is not needed: it leaves as soon as it has no child."""
+        ...
+
+    async def replace(self) -> WholeKeeper:
+        """After KeeperLost: reach it again, or start a successor and hand it every child. Raises KeeperGone."""
+        ...
+
+
 # --- record -----------------------------------------------------------------------------------------------------
+
+
+class SizeChange(Value):
+    """From the byte at `offset` on, the terminal had `size`."""
+
+    offset: int
+    size: Size
 
 
 class Records(Protocol):
@@ -158,8 +197,12 @@ class Records(Protocol):
         """(first offset on disk, length of the record); (0, 0) when there is none."""
         ...
 
-    def size_at(self, session: SessionId, run: RunId, offset: int) -> Size:
-        """The terminal's size when the byte at `offset` was printed."""
+    def sizes(self, session: SessionId, run: RunId) -> tuple[SizeChange, ...]:
+        """Every size the terminal has had, in order; the first is the one it started with."""
+        ...
+
+    def info(self, session: SessionId, run: RunId) -> RecordInfo:
+        """The record as clients see it: where it lies, its extent, what is missing from it."""
         ...
 
     def exit(self, session: SessionId, run: RunId) -> Exit | None:
@@ -182,7 +225,15 @@ class Screen(Protocol):
         ...
 
     def repaint(self) -> bytes:
-        """Bytes that bring a freshly reset terminal of the same size to this screen and these modes."""
+        """Bytes that bring a freshly reset terminal of the same size to this screen and these modes.
+
+        They leave out the last `held_bytes` of what was fed.
+        """
+        ...
+
+    @property
+    def held_bytes(self) -> int:
+        """How much at the end of what was fed is an unfinished sequence: it must follow a repaint."""
         ...
 
     @property
@@ -212,6 +263,10 @@ class StoredProject(Value):
     available: bool = True
     writable: bool = True
     problem: str = ""
+    moved_from: str | None = None
+    """Where it was before it was found here."""
+    ours: bool = False
+    """True when it is proven to be no copy, whether or not it may be written."""
 
 
 class Stored(Value):
@@ -234,6 +289,12 @@ class SessionStore(Protocol):
         """Make `path` a known project, creating `.claudectl/` if needed, and return what it holds."""
         ...
 
+    def find_project(self, path: str) -> StoredProject | None:
+        """What somebody finds who only looks: a project that was moved to `path`, which takes the place of its old
+        path; one on the list that was out of reach; one that is not ours to change. None for anything else. Makes
+        no project."""
+        ...
+
     def save_project(self, path: str, sessions: Sequence[Session], *, removed: str = "") -> None:
         """Replace a project's sessions; fewer than last time needs the reason in `removed`."""
         ...
@@ -248,7 +309,10 @@ class SessionStore(Protocol):
 
 
 class PrivateStore(Protocol):
-    """Per-session secrets and daemon state outside projects. Blocking: call from a worker thread."""
+    """Per-session secrets and daemon state outside projects. Blocking: call from a worker thread.
+
+    What cannot be written raises Rejected(StoreFailed) and changes nothing.
+    """
 
     def save_context(self, session: SessionId, context: LaunchContext) -> None:
         """Keep a session's launch context (0600, fsynced)."""
@@ -271,6 +335,25 @@ class PrivateStore(Protocol):
         ...
 
 
+class Conversations(Protocol):
+    """One conversation has one writer. Blocking: call from a worker thread."""
+
+    def acquire(self, session: Session, run: RunId) -> None:
+        """Take the conversation of a Claude session for a run; nothing for other programs.
+
+        Raises Rejected(ProcessAlreadyRunning) when somebody else has it and is not proven gone.
+        """
+        ...
+
+    def confirm(self, session: Session, run: RunId, process: ProcessIdentity) -> None:
+        """Say who the run's process is: from then on only its end makes the claim stale. Raises Rejected."""
+        ...
+
+    def release(self, session: Session, run: RunId) -> None:
+        """Give up what a run of the session has; what its next run has taken already stays taken."""
+        ...
+
+
 # --- the machine ------------------------------------------------------------------------------------------------
 
 
@@ -289,6 +372,36 @@ class Machine(Protocol):
         """False only when it is proven gone; unknown is not dead."""
         ...
 
-    def marked(self, run: RunId) -> tuple[int, ...]:
-        """Pids of processes whose environment carries the run's marker, children of the daemon's own excluded."""
+    def marked(self, runs: Sequence[RunId]) -> tuple[RunId, ...]:
+        """Those of `runs` whose marker a process of ours carries in its environment."""
+        ...
+
+    def wait_gone(self, pids: tuple[int, ...], timeout_s: float) -> bool:
+        """Block until all the processes have ended or the time is over; True if all have ended."""
+        ...
+
+
+# --- launching --------------------------------------------------------------------------------------------------
+
+
+class Launcher(Protocol):
+    """What is to be executed for a session. Blocking: call from a worker thread."""
+
+    def admit(self, session: Session, context: LaunchContext) -> tuple[Session, LaunchContext]:
+        """Refuse what `prepare` would refuse, without writing anything; move what is secret into the context.
+
+        Raises Rejected.
+        """
+        ...
+
+    def prepare(self, session: Session, context: LaunchContext) -> SpawnSpec:
+        """Resolve the program, build argv and environment, write the settings file.
+
+        Raises Rejected (ClaudeCodeNotFound, ProgramNotFound, ForbiddenArgument, InvalidArgument, SpawnError for an
+        unusable cwd, ProcessAlreadyRunning when the conversation is open elsewhere).
+        """
+        ...
+
+    def conversation(self, session: Session, context: LaunchContext) -> ConversationId | None:
+        """The conversation a live session's process says it is in, or None."""
         ...

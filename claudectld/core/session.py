@@ -36,6 +36,8 @@ class Run(Value):
     """One life of a child: what was asked of the keeper and, once known, who it is."""
 
     id: RunId
+    boot_id: str
+    """The boot it was asked for in: after another boot nothing of it can be alive."""
     started_at: float
     process: ProcessIdentity | None = None
 
@@ -50,6 +52,8 @@ class LaunchContext(Value):
     umask: int = 0o077
     rlimits: dict[int, tuple[int, int]] = {}
     groups: tuple[int, ...] = ()
+    settings: str = ""
+    """Claude's settings if they were given as JSON text."""
 
 
 class Session(Value):
