@@ -1,0 +1,1 @@
+"""The keeper, tested with real processes."""
