@@ -1,0 +1,214 @@
+"""One client in one session's terminal: the record flows to it from its own offset, its keys flow to the keeper."""
+
+import uuid
+from typing import Protocol
+
+import anyio
+
+from claudectl_protocol.calls import Attach, Attached
+from claudectl_protocol.framing import LocalProtocolError
+from claudectl_protocol.sessions import Exit, RunId, Size
+from claudectl_protocol.stream import End, EndReason
+from claudectld.feed import CHUNK_BYTES, Feed
+from claudectld.keystrokes import Keystrokes
+from claudectld.ports import InputFull, KeeperGone, Records
+from claudectld.screen.queries import Passage, QuerySplitter
+
+LAG_BYTES = 1024 * 1024
+"""A client further behind than this gets a repaint instead of history."""
+FAREWELL_S = 1.0
+"""How long a client that does not read can hold up a daemon that leaves."""
+JIGGLE_S = 0.1
+"""At least between two changes of size: programs that compare sizes miss changes that come back to back."""
+REPAINT_S = 0.2
+"""How long after that a program on a busy machine may take to begin to repaint."""
+
+
+class Wire(Protocol):
+    """What an attachment needs of its connection; each method waits until the client's socket has taken it."""
+
+    async def data(self, offset: int, data: bytes) -> None: ...
+    async def repaint(self, offset: int, data: bytes) -> None: ...
+    async def end(self, end: End) -> None: ...
+
+
+class Terminal(Protocol):
+    """What attached clients do to a session's terminal."""
+
+    async def type(self, run: RunId, batch: str, data: bytes) -> bool: ...
+    async def resize(self, feed: Feed, size: Size) -> None: ...
+
+
+class Attachment:
+    """An attached client."""
+
+    def __init__(
+        self,
+        call: Attach,
+        feed: Feed,
+        *,
+        wire: Wire,
+        terminal: Terminal,
+        records: Records,
+    ) -> None:
+        self._feed = feed
+        self._wire = wire
+        self._terminal = terminal
+        self._records = records
+        self._audience = feed.audience
+        self._size = call.size
+        self._read_only = call.read_only
+        self._keystrokes = Keystrokes()
+        self._batches = 0
+        self._name = uuid.uuid4().hex
+        self._stale = False
+        self._waiting = anyio.CancelScope()
+        resumes = call.run == feed.run and call.offset is not None
+        self._resume_at = call.offset if resumes and self._can_resume(call.offset) else None
+
+    def _can_resume(self, offset: int | None) -> bool:
+        if offset is None or offset > self._feed.size_bytes:
+            return False
+        start, _ = self._records.extent(self._feed.session, self._feed.run)
+        return offset >= start and self._feed.size_bytes - offset <= LAG_BYTES
+
+    def attached(self, name: str, suspend_key: bool) -> Attached:
+        """The reply that opens the stream."""
+        return Attached(
+            session=self._feed.session,
+            name=name,
+            run=self._feed.run,
+            offset=self._feed.offset if self._resume_at is None else self._resume_at,
+            size=self._feed.size,
+            resumed=self._resume_at is not None,
+            suspend_key=suspend_key,
+        )
+
+    async def serve(self) -> None:
+        """Send until the run has ended or the connection breaks (the wire then raises)."""
+        if not self._read_only:
+            self._audience.join(self)
+        try:
+            await self._flow()
+        finally:
+            if not self._read_only:
+                # A paste that has reached the child in part is given its end.
+                with anyio.move_on_after(FAREWELL_S, shield=True):
+                    await self._type(self._keystrokes.close())
+                self._audience.leave(self)
+
+    async def dismiss(self) -> None:
+        """End the stream because somebody told the daemon to leave: the client is not to bring it back."""
+        with anyio.move_on_after(FAREWELL_S):
+            try:
+                await self._wire.end(End(reason=EndReason.SHUTTING_DOWN))
+            except (anyio.BrokenResourceError, anyio.ClosedResourceError, LocalProtocolError):
+                # It has gone, or its stream has ended by itself.
+                pass
+
+    async def _flow(self) -> None:
+        leads = not self._read_only and self._audience.leads(self)
+        changed = leads and self._size != self._feed.size
+        if changed:
+            await self._terminal.resize(self._feed, self._size)
+        if self._resume_at is None:
+            cursor = await self._repaint()
+            if not self._read_only and not changed and self._feed.screen.wants_jiggle:
+                await self._jiggle()
+        else:
+            cursor = self._resume_at
+        splitter = QuerySplitter(cursor)
+        while await self._more(cursor):
+            if self._stale or self._feed.size_bytes - cursor > LAG_BYTES:
+                self._stale = False
+                cursor = await self._repaint()
+                splitter = QuerySplitter(cursor)
+                continue
+            start, data = self._records.read(self._feed.session, self._feed.run, cursor, CHUNK_BYTES)
+            if not data:
+                cursor = self._feed.size_bytes
+                continue
+            if start != cursor:
+                # A gap: what was held back before it has lost its rest.
+                splitter = QuerySplitter(start)
+            cursor = start + len(data)
+            await self._send(splitter, data)
+        exit_ = self._feed.exit
+        await self._wire.end(End(reason=EndReason.EXITED, exit=exit_ if exit_ is not None else Exit()))
+
+    async def _more(self, cursor: int) -> bool:
+        """Wait until there is something to send; False when there never will be."""
+        with anyio.CancelScope() as self._waiting:
+            return self._stale or await self._feed.beyond(cursor)
+        return True
+
+    async def _send(self, splitter: QuerySplitter, data: bytes) -> None:
+        passages = []
+        end = None
+        for piece in splitter.feed(data):
+            if isinstance(piece, Passage):
+                passages.append(piece.data)
+            end = piece.end
+        if end is not None and passages:
+            await self._wire.data(end, b"".join(passages))
+
+    async def _repaint(self) -> int:
+        """Paint the screen as it is now; data follows from the offset that the screen has reached."""
+        offset = self._feed.offset - self._feed.screen.held_bytes
+        await self._wire.repaint(offset, self._feed.screen.repaint())
+        return offset
+
+    async def _jiggle(self) -> None:
+        size = self._feed.size
+        rows = size.rows - 1 if size.rows > 1 else size.rows + 1
+        await self._terminal.resize(
+            self._feed, Size(cols=size.cols, rows=rows, xpixel=size.xpixel, ypixel=size.ypixel)
+        )
+        # A program that repaints says so by printing; one that does not is given time to see the change.
+        offset = self._feed.size_bytes
+        await anyio.sleep(JIGGLE_S)
+        with anyio.move_on_after(REPAINT_S):
+            await self._feed.beyond(offset)
+        if self._feed.size.rows == rows:
+            await self._terminal.resize(self._feed, size)
+
+    async def typed(self, data: bytes, *, more: bool) -> None:
+        """The client typed. `more` says that further bytes are already waiting, so that a lone ESC may yet become
+        a paste. Returns when the child's terminal has taken it; while no keeper answers, keys are dropped.
+        """
+        if self._read_only:
+            return
+        self._audience.lead(self)
+        if self._size != self._feed.size:
+            # Also of one that leads already, because the client whose size it was has gone.
+            await self._terminal.resize(self._feed, self._size)
+        batches = self._keystrokes.feed(data)
+        if not more:
+            batches = [*batches, *self._keystrokes.flush()]
+        await self._type(batches)
+
+    async def _type(self, batches: list[bytes]) -> None:
+        if not batches:
+            return
+        await self._audience.hold(self)
+        try:
+            for batch in batches:
+                self._batches += 1
+                await self._terminal.type(self._feed.run, f"{self._name}:{self._batches}", batch)
+        except (KeeperGone, InputFull):
+            # What cannot be typed now is not typed later, when it may mean something else.
+            pass
+        finally:
+            if not self._keystrokes.inside_paste:
+                self._audience.release(self)
+
+    async def resized(self, size: Size) -> None:
+        """The client's window changed, and what it showed may be lost even if the size is what it was before."""
+        self._size = size
+        if self._read_only or not self._audience.leads(self):
+            self._stale = True
+            self._waiting.cancel()
+        elif size != self._feed.size:
+            await self._terminal.resize(self._feed, size)
+        elif self._feed.screen.wants_jiggle:
+            await self._jiggle()
