@@ -1,0 +1,91 @@
+"""A run's record as the daemon reads it out, across restarts of the daemon."""
+
+from collections.abc import Iterator
+from time import monotonic
+
+from claudectl.launch import Launcher
+from claudectl.transport import ConnectionLost
+from claudectl_protocol.calls import Logs, LogsStarted, Target
+from claudectl_protocol.connection import Data, Ended
+from claudectl_protocol.faults import Rejected, ShuttingDown
+from claudectl_protocol.sessions import RunId
+from claudectl_protocol.stream import EndReason
+
+_LINE_BYTES = 256
+"""A guess at a line's length; the window doubles until it holds enough lines."""
+_SMALLEST_WINDOW_BYTES = 64 * 1024
+_BARREN_S = 5.0
+"""A connection that broke sooner than this and brought nothing would break again."""
+
+
+class Recording:
+    """Reads the record of one run of a session, `run` or else the present or last one, from its beginning."""
+
+    def __init__(self, launcher: Launcher, target: Target, run: RunId | None) -> None:
+        self._launcher = launcher
+        self._target = target
+        self._run = run
+        self._offset = 0
+
+    def last_lines(self, count: int) -> bytes:
+        """The bytes of the last `count` lines that are there now; `rest` goes on behind them.
+
+        Raises:
+            Rejected, DaemonUnreachable, framing.RemoteProtocolError: as Launcher.connect and Client.call.
+        """
+        window_bytes = max(_SMALLEST_WINDOW_BYTES, count * _LINE_BYTES)
+        while True:
+            started, data = self._window(window_bytes)
+            cut = _lines_from_end(data, count)
+            if cut is not None:
+                return data[cut:]
+            if started.start > started.end - window_bytes:
+                return data
+            window_bytes *= 4
+
+    def rest(self, *, follow: bool) -> Iterator[bytes]:
+        """Everything that has not been read, in pieces; with `follow` until the run has ended. Raises as above."""
+        while True:
+            before, since = self._offset, monotonic()
+            try:
+                yield from self._stream(
+                    Logs(target=self._target, run=self._run, offset=self._offset, follow=follow)
+                )
+            except ConnectionLost:
+                if self._offset == before and monotonic() - since < _BARREN_S:
+                    raise
+            else:
+                return
+
+    def _window(self, size_bytes: int) -> tuple[LogsStarted, bytes]:
+        with self._launcher.connect() as client:
+            started = client.call(Logs(target=self._target, run=self._run, tail_bytes=size_bytes))
+            self._take(started)
+            data = b"".join(event.data for event in client.stream() if isinstance(event, Data))
+        self._offset = max(started.start, started.end)
+        return started, data
+
+    def _stream(self, call: Logs) -> Iterator[bytes]:
+        with self._launcher.connect() as client:
+            self._take(client.call(call))
+            for event in client.stream():
+                if isinstance(event, Data):
+                    # First the offset: whoever was given the bytes must not be given them again.
+                    self._offset = event.offset
+                    yield event.data
+                elif isinstance(event, Ended) and event.end.reason is EndReason.SHUTTING_DOWN:
+                    raise Rejected(ShuttingDown())
+
+    def _take(self, started: LogsStarted) -> None:
+        self._run = started.run
+        self._target = Target(text=started.session, cwd=self._target.cwd, all_projects=True)
+
+
+def _lines_from_end(data: bytes, count: int) -> int | None:
+    """Where the last `count` lines of `data` begin, or None when it holds fewer line ends than that takes."""
+    at = len(data) - data.endswith(b"\n")
+    for _ in range(count):
+        at = data.rfind(b"\n", 0, at)
+        if at < 0:
+            return None
+    return at + 1
