@@ -1,13 +1,12 @@
 """The settings that Claude is started with: the person's and ours in one file, as of two only the last counts."""
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from claudectl_protocol.faults import InvalidArgument, Rejected, StoreFailed
 from claudectl_protocol.sessions import SessionId
+from claudectld.stores.files import Directory, make_directories
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 """A JSON value. Settings are Claude's own and are passed through, not understood."""
@@ -74,8 +73,9 @@ def write(
         if not ours and (given is None or not is_text(given)):
             path.unlink(missing_ok=True)
             return None if given is None else Path(cwd, given)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _replace(path, json.dumps(merge(theirs, ours or {})).encode())
+        make_directories(str(state))
+        with Directory.create(str(path.parent)) as directory:
+            directory.replace(path.name, json.dumps(merge(theirs, ours or {})).encode())
     except OSError as error:
         raise Rejected(StoreFailed(path=str(path), error=_reason(error))) from error
     return path
@@ -84,19 +84,6 @@ def write(
 def is_text(given: str) -> bool:
     """True when settings were given as JSON text, not as a file."""
     return given.lstrip().startswith("{")
-
-
-def _replace(path: Path, content: bytes) -> None:
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mkstemp makes it 0600
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
 
 
 def _reason(error: OSError | ValueError) -> str:

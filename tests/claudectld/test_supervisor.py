@@ -1,6 +1,5 @@
 """The supervisor against fakes of every port: what it does in which order, and what it does when something fails."""
 
-import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -21,21 +20,19 @@ from claudectl_protocol.faults import (
 from claudectl_protocol.sessions import (
     Activity,
     ActivityState,
-    ConversationEntry,
-    ConversationId,
     Exit,
     Lifecycle,
     RunId,
-    SessionId,
     Size,
     Wanted,
 )
 from claudectld import starting
 from claudectld.claude import status
 from claudectld.core.registry import Registry
-from claudectld.core.session import CLAUDE, LaunchContext, Run, Session
+from claudectld.core.session import LaunchContext, Session
 from claudectld.ports import EndedRun, KeeperGone, Screen, SpawnFailed, WholeKeeper
 from claudectld.supervisor import Supervisor
+from tests.claudectld.sessions import PROJECT, new_session, run_of
 from tests.fakes.keeper import BOOT_ID, FakeKeeper, FakeRun
 from tests.fakes.launching import FakeConversations, FakeLauncher
 from tests.fakes.machine import FakeMachine
@@ -45,7 +42,6 @@ from tests.fakes.stores import MemoryPrivateStore, MemorySessionStore
 
 pytestmark = pytest.mark.anyio
 
-PROJECT = "/proj/api"
 CONTEXT = LaunchContext(env={"HOME": "/home/me"})
 
 
@@ -143,29 +139,6 @@ class House:
         held = self.runs[run_of(session)]
         exit_ = Exit(code=code, at=1.0)
         held.ended = EndedRun(run=run_of(session), session=session.id, exit=exit_, size_bytes=0)
-
-
-def new_session(name: str = "api", *, program: str = CLAUDE, restore: bool = False) -> Session:
-    run = Run(id=RunId(str(uuid.uuid4())), boot_id=BOOT_ID, started_at=1.0)
-    conversation = ConversationId(str(uuid.uuid4()))
-    entries = (ConversationEntry(id=conversation, since=1.0, reason="created"),) if program == CLAUDE else ()
-    return Session(
-        id=SessionId(str(uuid.uuid4())),
-        name=name,
-        project=PROJECT,
-        cwd=PROJECT,
-        program=program,
-        restore=restore,
-        created_at=1.0,
-        run=run,
-        runs=(run.id,),
-        conversations=entries,
-    )
-
-
-def run_of(session: Session) -> RunId:
-    assert session.run is not None
-    return session.run.id
 
 
 def is_(lifecycle: Lifecycle) -> Callable[[Session | None], bool]:

@@ -16,53 +16,18 @@ from claudectl_protocol.faults import (
 from claudectl_protocol.sessions import (
     Activity,
     ActivityState,
-    ConversationEntry,
     ConversationId,
     Exit,
     Lifecycle,
-    RunId,
-    SessionId,
     Wanted,
 )
 from claudectld.core import effects, stimuli
 from claudectld.core.registry import Registry
-from claudectld.core.session import CLAUDE, ProcessIdentity, Run, Session
+from claudectld.core.session import ProcessIdentity, Session
+from tests.claudectld.sessions import PROJECT, new_run, new_session, run_of
+from tests.fakes.keeper import BOOT_ID
 
-PROJECT = "/proj/api"
-BOOT = "boot-1"
-PROCESS = ProcessIdentity(boot_id=BOOT, pid=4242, start_ticks=99)
-
-
-def run_id() -> RunId:
-    return RunId(str(uuid.uuid4()))
-
-
-def new_run(boot_id: str = BOOT) -> Run:
-    return Run(id=run_id(), boot_id=boot_id, started_at=10.0)
-
-
-def new_session(
-    name: str = "api",
-    *,
-    program: str = CLAUDE,
-    project: str | None = PROJECT,
-    restore: bool = False,
-    boot_id: str = BOOT,
-) -> Session:
-    run = new_run(boot_id)
-    conversation = ConversationId(str(uuid.uuid4()))
-    return Session(
-        id=SessionId(str(uuid.uuid4())),
-        name=name,
-        project=project,
-        cwd=PROJECT,
-        program=program,
-        restore=restore,
-        created_at=10.0,
-        run=run,
-        runs=(run.id,),
-        conversations=(ConversationEntry(id=conversation, since=10.0, reason="created"),),
-    )
+PROCESS = ProcessIdentity(boot_id=BOOT_ID, pid=4242, start_ticks=99)
 
 
 def opened(*sessions: Session, writable: bool = True) -> Registry:
@@ -71,11 +36,6 @@ def opened(*sessions: Session, writable: bool = True) -> Registry:
         stimuli.ProjectSeen(path=PROJECT, sessions=sessions, available=True, writable=writable, problem="")
     )
     return registry
-
-
-def run_of(session: Session) -> RunId:
-    assert session.run is not None
-    return session.run.id
 
 
 def started(session: Session) -> Registry:
@@ -109,7 +69,7 @@ def compared(
 ) -> stimuli.Compared:
     return stimuli.Compared(
         session=session.id,
-        boot_id=BOOT,
+        boot_id=BOOT_ID,
         expected=expected,
         live=PROCESS if live else None,
         ended=ended,
@@ -395,7 +355,7 @@ class TestComparing:
         assert todo == [effects.Start(session=session.id, run=run_of(session))]
 
     def test_a_run_that_is_asked_for_again_comes_after_what_every_earlier_one_has_left(self) -> None:
-        first, second = run_id(), run_id()
+        first, second = new_run().id, new_run().id
         session = new_session()
         session = replace(session, runs=(first, second, run_of(session)))
         registry = opened(session)
