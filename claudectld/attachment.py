@@ -1,5 +1,6 @@
 """One client in one session's terminal: the record flows to it from its own offset, its keys flow to the keeper."""
 
+import math
 import uuid
 from typing import Protocol
 
@@ -16,6 +17,8 @@ from claudectld.screen.queries import Passage, QuerySplitter
 
 LAG_BYTES = 1024 * 1024
 """A client further behind than this gets a repaint instead of history."""
+SETTLE_S = 0.15
+"""After so long without another change a window has the size that was meant."""
 FAREWELL_S = 1.0
 """How long a client that does not read can hold up a daemon that leaves."""
 JIGGLE_S = 0.1
@@ -63,6 +66,9 @@ class Attachment:
         self._name = uuid.uuid4().hex
         self._stale = False
         self._waiting = anyio.CancelScope()
+        self._unsettled: Size | None = None
+        """The session's size before the client's window began to change, while that may still go on."""
+        self._settles_at = math.inf
         resumes = call.run == feed.run and call.offset is not None
         self._resume_at = call.offset if resumes and self._can_resume(call.offset) else None
 
@@ -118,11 +124,18 @@ class Attachment:
         else:
             cursor = self._resume_at
         splitter = QuerySplitter(cursor)
+        jiggles = False
         while await self._more(cursor):
+            if self._has_come_back():
+                self._stale = True
+                jiggles = self._feed.screen.wants_jiggle
             if self._stale or self._feed.size_bytes - cursor > LAG_BYTES:
                 self._stale = False
                 cursor = await self._repaint()
                 splitter = QuerySplitter(cursor)
+                if jiggles:
+                    jiggles = False
+                    await self._jiggle()
                 continue
             start, data = self._records.read(self._feed.session, self._feed.run, cursor, CHUNK_BYTES)
             if not data:
@@ -138,7 +151,7 @@ class Attachment:
 
     async def _more(self, cursor: int) -> bool:
         """Wait until there is something to send; False when there never will be."""
-        with anyio.CancelScope() as self._waiting:
+        with anyio.CancelScope(deadline=self._settles_at) as self._waiting:
             return self._stale or await self._feed.beyond(cursor)
         return True
 
@@ -207,8 +220,19 @@ class Attachment:
         self._size = size
         if self._read_only or not self._audience.leads(self):
             self._stale = True
-            self._waiting.cancel()
-        elif size != self._feed.size:
-            await self._terminal.resize(self._feed, size)
-        elif self._feed.screen.wants_jiggle:
-            await self._jiggle()
+        else:
+            if self._unsettled is None:
+                self._unsettled = self._feed.size
+            self._settles_at = anyio.current_time() + SETTLE_S
+            if size != self._feed.size:
+                await self._terminal.resize(self._feed, size)
+        self._waiting.cancel()
+
+    def _has_come_back(self) -> bool:
+        """True once, when the window has stopped changing and is as it was: a busy child has then seen no change
+        and paints nothing, while the terminal has lost what it showed."""
+        if anyio.current_time() < self._settles_at:
+            return False
+        before, self._unsettled = self._unsettled, None
+        self._settles_at = math.inf
+        return before == self._feed.size

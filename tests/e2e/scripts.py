@@ -56,6 +56,27 @@ for line in sys.stdin:
     print(line.strip() + " again", flush=True)
 """
 
+REPAINTS_WHEN_CHANGED = """
+import fcntl, os, select, signal, struct, sys, termios, tty
+# A full-screen program that, like most, paints anew only if the size it finds is another than the one it knows.
+tty.setraw(0)
+reader, writer = os.pipe()
+os.set_blocking(writer, False)
+signal.set_wakeup_fd(writer)
+signal.signal(signal.SIGWINCH, lambda *_: None)
+known = None
+os.write(1, b"\\x1b[?1049h")
+while True:
+    size = struct.unpack("HHHH", fcntl.ioctl(0, termios.TIOCGWINSZ, bytes(8)))[:2]
+    if size != known:
+        known = size
+        rows, cols = size
+        picture = "".join(f"\\x1b[{row + 1};1H" + chr(97 + row % 26) * (cols - 1) for row in range(rows))
+        os.write(1, f"\\x1b[H\\x1b[2J{picture}\\x1b[2;3H {cols} x {rows} ".encode())
+    select.select([reader], [], [])
+    os.read(reader, 4096)
+"""
+
 REPAINTS = """
 import fcntl, os, select, signal, struct, sys, termios, tty
 # A full-screen program: draws its size, the last key, and a pattern that depends on every cell.

@@ -11,7 +11,7 @@ import pytest
 from claudectl_protocol.sessions import Size
 from tests.counts import times
 from tests.e2e.claude_world import ClaudeWorld
-from tests.e2e.scripts import REPAINTS, STYLED_LINES
+from tests.e2e.scripts import REPAINTS, REPAINTS_WHEN_CHANGED, STYLED_LINES
 from tests.e2e.world import World
 from tests.support.display import Cells, cells_of
 from tests.support.terminal import Terminal
@@ -109,6 +109,20 @@ def test_a_child_that_repaints_is_shown_again_after_a_storm_of_sizes(
         again.type("x")
         again.wait_for("key 'x'")
         shows(again, last_repaint, world, session)
+
+
+def test_a_busy_child_that_saw_no_change_of_size_is_painted_again(world: World) -> None:
+    session = world.run(REPAINTS_WHEN_CHANGED)
+    child = int(str(session["pid"]))
+    with world.attach("job", size=SIZE) as terminal:
+        terminal.wait_for("90 x 28")
+        os.kill(child, signal.SIGSTOP)
+        before = len(terminal.output)
+        storm(terminal, 10)
+        # The child prints nothing now, so what comes is the daemon's own painting.
+        terminal.wait_for(lambda _: len(terminal.output) > before)
+        os.kill(child, signal.SIGCONT)
+        shows(terminal, last_repaint, world, session)
 
 
 def test_a_client_of_another_size_makes_the_child_repaint_for_it(world: World) -> None:

@@ -94,6 +94,7 @@ def test_of_two_daemons_at_once_one_serves_and_the_other_says_so_and_leaves(worl
         for ready in pipes:
             with os.fdopen(ready) as pipe:
                 words.append(pipe.readline().strip())
+        assert "ready" in words, f"{words}\n{world.log()}"
         winner = running[words.index("ready")]
         loser = running[1 - words.index("ready")]
         assert "already running" in words[running.index(loser)]
