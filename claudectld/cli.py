@@ -32,6 +32,9 @@ def main() -> None:
 @click.option("--ready-fd", type=int, help="Write 'ready' here when serving, or one sentence.", metavar="N")
 def run(socket_path: str | None, ready_fd: int | None) -> None:
     """Serve in the foreground until told to leave. Sessions go on without it."""
+    # From the moment we hold the lock we may be asked to bind our socket again: not yet being able to is no reason
+    # to die.
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     starter = _Starter(ready_fd)
     try:
         places = config.places(os.environ, os.geteuid(), socket_path)

@@ -128,7 +128,6 @@ class Keeper:
         self._lock = Lock(os.path.join(state, "locks", "keeper.lock"))
         self._endpoint = Endpoint(options.socket)
         self._identity = processes.identity(os.getpid())
-        endpoint.write_identity(state, self._identity, options.socket)
         nofile = resource.getrlimit(resource.RLIMIT_NOFILE)
         _raise_nofile(nofile[1])
         processes.become_subreaper()
@@ -146,6 +145,8 @@ class Keeper:
                 signal.SIGHUP: lambda: None,
             }
         )
+        # Whoever reads this may signal us, so only now.
+        endpoint.write_identity(state, self._identity, options.socket)
         self._listen()
         self._log.line("serving", pid=os.getpid(), socket=options.socket)
 
