@@ -30,6 +30,7 @@ from claudectld import starting
 from claudectld.claude import status
 from claudectld.core.registry import Registry
 from claudectld.core.session import LaunchContext, Session
+from claudectld.feed import CHECKPOINT_BYTES
 from claudectld.ports import EndedRun, KeeperGone, Screen, SpawnFailed, WholeKeeper
 from claudectld.supervisor import Supervisor
 from tests.claudectld.sessions import PROJECT, new_session, run_of
@@ -381,6 +382,26 @@ class TestAdopting:
                 await supervisor.create(stolen, CONTEXT)
 
             assert isinstance(refused.value.fault, ProcessAlreadyRunning)
+
+    async def test_the_next_daemon_begins_at_the_checkpoint_and_not_at_the_beginning(self) -> None:
+        house = House()
+        async with house.open() as supervisor:
+            session = await supervisor.create(new_session(), CONTEXT)
+            house.print(session, b"\x1b]7501;state=working:app=claude-code\x07")
+            house.print(session, bytes(CHECKPOINT_BYTES))
+            await _until(lambda: run_of(session) in house.private.checkpoints)
+        offset, _ = house.private.checkpoints[run_of(session)]
+        house.records.record(session.id, run_of(session)).drop_before(offset)
+        house.print_unseen(session, b"tail")
+
+        async with house.open() as successor:
+            feed = successor.feed(run_of(session))
+
+            assert offset >= CHECKPOINT_BYTES
+            assert feed is not None
+            assert feed.offset == len(house.runs[run_of(session)].printed)
+            assert feed.screen.activity is not None
+            assert feed.screen.repaint().endswith(b"tail")
 
     async def test_sizes_that_came_and_went_while_no_daemon_ran_are_not_forgotten(self) -> None:
         house = House()

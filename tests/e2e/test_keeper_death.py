@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import sys
+import time
 from collections.abc import Mapping
 from itertools import pairwise
 
@@ -11,8 +12,8 @@ import pytest
 
 from tests.counts import times
 from tests.e2e.diary import LEFT, Diary, is_alive, start_ticks, wait_for_adoptions, wait_for_keeper
-from tests.e2e.scripts import NUMBERED_LINES
-from tests.e2e.world import World, wait_gone
+from tests.e2e.scripts import ECHO, NUMBERED_LINES
+from tests.e2e.world import DEADLINE_S, World, wait_gone
 from tests.support.files import wait_for_file
 
 LINE_BYTES = len(b"line 000000000\r\n")
@@ -259,3 +260,34 @@ def test_helpers_of_an_old_run_are_ended_too_before_it_is_restored(world: World)
     started(2)
     assert not is_alive(old)
     assert not (helpers / "crowded").exists()
+
+
+def test_a_keeper_that_does_not_answer_is_shown_as_stalled_and_nobody_is_killed(world: World) -> None:
+    world.configure("[daemon]\nsync_s = 0.1\n")
+    session = world.run(ECHO)
+    keeper = world.keeper_pid()
+
+    os.kill(keeper, signal.SIGSTOP)
+    try:
+        until_keeper_is(world, "stalled")
+        assert world.shown("job")["pid"] == session["pid"]
+    finally:
+        os.kill(keeper, signal.SIGCONT)
+    until_keeper_is(world, "ok")
+
+    assert world.keeper_pid() == keeper
+    assert world.shown("job")["lifecycle"] == "active"
+    world.ctl("send", "job", "--keys", "still here<Enter>")
+    with world.attach("job") as terminal:
+        terminal.wait_for("got still here")
+
+
+def until_keeper_is(world: World, state: str) -> None:
+    """Ask the daemon until it says so of its keeper. Raises TimeoutError."""
+    deadline = time.monotonic() + DEADLINE_S
+    while (daemon := world.ctl("status", "--json").json()["daemon"]) is not None:
+        assert isinstance(daemon, dict)
+        if daemon["keeper"] == state:
+            return
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{daemon}\n{world.log()}")
