@@ -174,16 +174,19 @@ class Attachment:
     async def _jiggle(self) -> None:
         size = self._feed.size
         rows = size.rows - 1 if size.rows > 1 else size.rows + 1
-        await self._terminal.resize(
-            self._feed, Size(cols=size.cols, rows=rows, xpixel=size.xpixel, ypixel=size.ypixel)
-        )
-        # A program that repaints says so by printing; one that does not is given time to see the change.
-        offset = self._feed.size_bytes
-        await anyio.sleep(JIGGLE_S)
-        with anyio.move_on_after(REPAINT_S):
-            await self._feed.beyond(offset)
-        if self._feed.size.rows == rows:
-            await self._terminal.resize(self._feed, size)
+        changed = Size(cols=size.cols, rows=rows, xpixel=size.xpixel, ypixel=size.ypixel)
+        try:
+            await self._terminal.resize(self._feed, changed)
+            # A program that repaints says so by printing; one that does not is given time to see the change.
+            offset = self._feed.size_bytes
+            await anyio.sleep(JIGGLE_S)
+            with anyio.move_on_after(REPAINT_S):
+                await self._feed.beyond(offset)
+        finally:
+            # Also when the client has gone meanwhile: the size is the session's, not its own.
+            with anyio.move_on_after(FAREWELL_S, shield=True):
+                if self._feed.size in (changed, size):
+                    await self._terminal.resize(self._feed, size)
 
     async def typed(self, data: bytes, *, more: bool) -> None:
         """The client typed. `more` says that further bytes are already waiting, so that a lone ESC may yet become

@@ -125,6 +125,21 @@ def test_a_busy_child_that_saw_no_change_of_size_is_painted_again(world: World) 
         shows(terminal, last_repaint, world, session)
 
 
+def test_a_client_that_dies_while_its_picture_is_asked_for_leaves_the_size_as_it_was(world: World) -> None:
+    world.run(REPAINTS)
+    with world.attach("job", size=SIZE) as first:
+        first.wait_for("90 x 28")
+        first.type(b"\x11")
+        assert first.wait_for_exit() == 0
+    with world.attach("job", size=SIZE) as second:
+        # The child is asked to paint by one row less and one more.
+        second.wait_for_output(b"90 x 27")
+        kill_client(second)
+
+    with world.attach("job", "--read-only", size=SIZE) as watcher:
+        watcher.wait_for("90 x 28")
+
+
 def test_a_client_of_another_size_makes_the_child_repaint_for_it(world: World) -> None:
     world.run(REPAINTS)
     with world.attach("job", size=SIZE) as first:
