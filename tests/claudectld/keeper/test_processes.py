@@ -18,8 +18,14 @@ from tests.claudectld.keeper.harness import DEADLINE_S
 @pytest.fixture
 def child() -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", "input()"], stdin=subprocess.PIPE, env={"CLAUDECTL_RUN": "r"}
+        [sys.executable, "-I", "-S", "-c", "print('up', flush=True); input()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={"CLAUDECTL_RUN": "r"},
     ) as made:
+        # Popen returns in the middle of the exec, before /proc has the new environment.
+        assert made.stdout is not None
+        assert made.stdout.readline() == b"up\n"
         yield made
         made.kill()
 
