@@ -37,15 +37,9 @@ class LocalMachine:
         if not sys.platform.startswith("linux"):
             return psutil.pid_exists(process.pid)
         try:
-            with open(f"/proc/{process.pid}/stat", "rb") as file:
-                stat = file.read()
-        except (FileNotFoundError, ProcessLookupError):
-            return False
+            return start_ticks(process.pid) == process.start_ticks
         except OSError:
             return True
-        # The command name may hold spaces and parentheses: fields are counted after the last ')'.
-        fields = stat[stat.rindex(b")") + 2 :].split()
-        return fields[0] not in (b"Z", b"X") and int(fields[19]) == process.start_ticks
 
     def marked(self, runs: Sequence[RunId]) -> tuple[RunId, ...]:
         """Those of `runs` whose marker a process of ours carries in its environment."""
@@ -88,6 +82,21 @@ class LocalMachine:
             finally:
                 os.close(pidfd)
         return True
+
+
+def start_ticks(pid: int) -> int | None:
+    """When a live process started (field 22 of /proc/PID/stat); None for one that has ended, a zombie included.
+
+    Raises OSError when the system does not tell.
+    """
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            stat = file.read()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The command name may hold spaces and parentheses: fields are counted after the last ')'.
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    return None if fields[0] in (b"Z", b"X") else int(fields[19])
 
 
 def _environment(pid: int) -> dict[str, str]:

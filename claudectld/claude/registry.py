@@ -11,6 +11,7 @@ import msgspec
 
 from claudectl_protocol.sessions import Activity, ActivityState, ConversationId, Value
 from claudectl_protocol.text import plain
+from claudectld.machine import start_ticks
 
 SOURCE = "registry"
 _LARGEST_BYTES = 65536
@@ -81,17 +82,6 @@ def activity(entry: Entry) -> Activity | None:
             return None
 
 
-def start_ticks(pid: int) -> int | None:
-    """When a live process started (field 22 of /proc/PID/stat); None for an ended one, and without /proc."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-        # The command name may hold spaces and parentheses: fields are counted after the last ')'.
-        fields = stat[stat.rindex(b")") + 2 :].split()
-        return None if fields[0] in (b"Z", b"X") else int(fields[19])
-    except (OSError, ValueError, IndexError):
-        return None
-
-
 def _read(path: Path, pid: int) -> Entry | None:
     try:
         with path.open("rb") as file:
@@ -115,7 +105,10 @@ def _read(path: Path, pid: int) -> Entry | None:
 
 
 def _is_live(pid: int, proc_start: str | int | None) -> bool:
-    ticks = start_ticks(pid)
+    try:
+        ticks = start_ticks(pid)
+    except OSError:
+        ticks = None
     if ticks is not None:
         # Claude writes the raw start ticks as text; an unknown start is not a proof against it.
         return proc_start is None or str(proc_start) == str(ticks)

@@ -14,6 +14,7 @@ from claudectld.claude import arguments, program, registry, settings, status, tr
 from claudectld.claude.environment import environment
 from claudectld.claude.registry import Entry
 from claudectld.core.endings import Ending, ending_of
+from claudectld.machine import start_ticks
 from tests.support.claude_code import VERSION, Home
 from tests.support.files import wait_for_file
 from tests.support.messages_api import MessagesApi
@@ -181,7 +182,7 @@ def test_the_registry_names_the_conversation_and_its_holder(launch: Launch) -> N
         )
         assert registry.holders(launch.config, launch.conversation) == (entry,)
         path = launch.config / "sessions" / f"{terminal.pid}.json"
-        assert json.loads(path.read_text())["procStart"] == str(registry.start_ticks(terminal.pid))
+        assert json.loads(path.read_text())["procStart"] == str(start_ticks(terminal.pid))
     assert registry.holders(launch.config, launch.conversation) == ()
 
 

@@ -8,13 +8,14 @@ import pytest
 from claudectl_protocol.sessions import Activity, ActivityState, ConversationId
 from claudectld.claude import registry
 from claudectld.claude.registry import Entry
+from claudectld.machine import start_ticks
 
 CONVERSATION = ConversationId("6b8b4567-0000-4000-8000-000000000003")
 ME = os.getpid()
 
 
 def put(config: Path, pid: int, /, **changes: object) -> Path:
-    ticks = registry.start_ticks(pid)
+    ticks = start_ticks(pid)
     content: dict[str, object] = {
         "pid": pid,
         "sessionId": CONVERSATION,
