@@ -1,9 +1,11 @@
 """Every call a client can make, with the reply it gets. To add one: a struct here, an arm in service.py."""
 
+from enum import StrEnum
 from typing import Generic, TypeVar, dataclass_transform
 
 import msgspec
 
+from claudectl_protocol.diagnosis import Diagnosis
 from claudectl_protocol.sessions import (
     DaemonStatus,
     ProjectInfo,
@@ -46,6 +48,13 @@ class SessionList(Value):
     notices: tuple[str, ...] = ()
 
 
+class TableText(Value):
+    """Finished text, each line with its newline; `notices` are to be told beside it."""
+
+    text: str
+    notices: tuple[str, ...] = ()
+
+
 class ProjectList(Value):
     """All known projects by path."""
 
@@ -84,6 +93,8 @@ class New(Call[SessionInfo], tag="new"):
     rlimits: dict[int, tuple[int, int]] = {}
     groups: tuple[int, ...] = ()
     size: Size | None = None
+    via_npx: bool = False
+    """At each start at which Claude Code is not installed, run it through npx, which downloads it."""
 
 
 class List(Call[SessionList], tag="list"):
@@ -92,6 +103,20 @@ class List(Call[SessionList], tag="list"):
     cwd: str
     all_projects: bool = False
     stopped: bool = False
+
+
+class Table(Call[TableText], tag="table"):
+    """The sessions that List gives as the text that `claudectl ls` prints, for clients that must start at once.
+
+    `width` is the terminal's, or None when lines may have any length. `ids` gives whole ids only, one per line.
+    """
+
+    cwd: str
+    all_projects: bool = False
+    stopped: bool = False
+    ids: bool = False
+    width: int | None = None
+    colour: bool = False
 
 
 class Show(Call[SessionDetail], tag="show"):
@@ -167,10 +192,39 @@ class ProjectShow(Call[ProjectDetail], tag="project_show"):
     path: str
 
 
+class Diagnose(Call[Diagnosis], tag="diagnose"):
+    """How the daemon's side of this machine is, for a caller with this environment in this directory."""
+
+    cwd: str
+    env: dict[str, str] = {}
+
+
 class Shutdown(Call[Done], tag="shutdown"):
     """End the daemon. Sessions go on unless `sessions`, which stops each of them first."""
 
     sessions: bool = False
+
+
+class UpgradeState(StrEnum):
+    """What became of an upgrade."""
+
+    UPGRADED = "upgraded"
+    """By this daemon, now or since it started."""
+    CURRENT = "current"
+    """There was nothing to do."""
+    REFUSED = "refused"
+    """The keeper goes on in the code that it ran."""
+
+
+class KeeperUpgrade(Value):
+    """What was done about the keeper's code; `why` is a sentence where there is more to say."""
+
+    state: UpgradeState
+    why: str = ""
+
+
+class UpgradeKeeper(Call[KeeperUpgrade], tag="upgrade_keeper"):
+    """Bring the keeper to the code of the daemon's version, in place: no session is touched."""
 
 
 class Attached(Value):
@@ -194,14 +248,39 @@ class Attach(Call[Attached], tag="attach"):
     """Turn this connection into the session's terminal.
 
     `run` and `offset` say "I have up to byte N of this run": data goes on there if it still can, else a repaint
-    comes first.
+    comes first. While the session's terminal has another size than the client's, the client gets repaints of what
+    fits into its window, and no data. A read-only client without a size is no terminal: it gets all data.
     """
 
     target: Target
-    size: Size
+    size: Size | None = None
     read_only: bool = False
     run: RunId | None = None
     offset: int | None = None
+    history: int = 0
+    """How many lines that have scrolled away the first repaint is to begin with, as far as they are known."""
+
+
+class ScreenView(Value):
+    """What a run's terminal shows, or showed when the run ended."""
+
+    session: SessionId
+    run: RunId
+    size: Size
+    rows: tuple[str, ...]
+    """The visible rows without trailing blanks; with SGR sequences for their colours if that was asked for."""
+    offset: int
+    """How much of the record has been taken into account."""
+    live: bool
+    """False when the run has ended."""
+
+
+class View(Call[ScreenView], tag="view"):
+    """A look at a session's screen, without attaching; `run` defaults to the present or last one."""
+
+    target: Target
+    run: RunId | None = None
+    styled: bool = False
 
 
 class LogsStarted(Value):
@@ -213,12 +292,16 @@ class LogsStarted(Value):
     """The first offset that will be sent; larger than asked for when older segments are gone."""
     end: int
     """The record's length when the call was answered."""
+    rendered: bool = False
+    """True when lines of text follow, False when it is the record itself, also because there is no emulator."""
 
 
 class Logs(Call[LogsStarted], tag="logs"):
     """Read a session's record from disk, while it runs or after.
 
-    `tail_bytes` starts that many bytes before the end; `follow` goes on until the run has ended.
+    `tail_bytes` starts that many bytes before the end; `follow` goes on until the run has ended. `rendered` gives
+    lines of text (UTF-8, each with a line feed) as a terminal with endless scrollback would have kept them, up to
+    the record's present end; the offsets are still the record's.
     """
 
     target: Target
@@ -226,11 +309,13 @@ class Logs(Call[LogsStarted], tag="logs"):
     offset: int = 0
     tail_bytes: int | None = None
     follow: bool = False
+    rendered: bool = False
 
 
 AnyCall = (
     New
     | List
+    | Table
     | Show
     | Stop
     | Restart
@@ -242,7 +327,10 @@ AnyCall = (
     | ProjectRemove
     | ProjectListing
     | ProjectShow
+    | Diagnose
     | Shutdown
+    | UpgradeKeeper
+    | View
     | Attach
     | Logs
 )

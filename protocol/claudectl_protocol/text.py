@@ -76,7 +76,9 @@ def name_problem(name: str) -> str | None:
 
 def cell_width(text: str) -> int:
     """Columns that `text` takes on a terminal; `text` holds no control characters."""
-    return len(text) if text.isascii() else sum(_cells(character) for character in text)
+    if text.isascii():
+        return len(text)
+    return sum(1 if character < "\x80" else _cells(character) for character in text)
 
 
 def fit(text: str, cells: int) -> str:
@@ -232,8 +234,13 @@ def session_table(
         elapsed = age(now - since) if since else "-"
         rows.append([state, plain(session.name), session.id[:ID_DIGITS], *project, elapsed, detail(session)])
         colours.append(shown.colour if colour else Colour.NONE)
-    widths = [max(cell_width(row[column]) for row in rows) for column in range(len(heading) - 1)]
-    lines = (_line(row, widths, width, paint) for row, paint in zip(rows, colours, strict=True))
+    # Measured once: with many sessions this is what a list costs.
+    taken = [[cell_width(cell) for cell in row[:-1]] for row in rows]
+    widths = [max(column) for column in zip(*taken, strict=True)]
+    lines = (
+        _line(row, [size - own for size, own in zip(widths, cells, strict=True)], width, paint)
+        for row, cells, paint in zip(rows, taken, colours, strict=True)
+    )
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -244,9 +251,10 @@ def _project(session: SessionInfo, cells: int | None) -> str:
     return path if cells is None else fit_end(path, cells)
 
 
-def _line(row: list[str], widths: list[int], width: int | None, colour: Colour) -> str:
+def _line(row: list[str], gaps: list[int], width: int | None, colour: Colour) -> str:
+    """`gaps` are the columns that each cell but the last leaves free."""
     *columns, last = row
-    padded = [cell + " " * (size - cell_width(cell)) for cell, size in zip(columns, widths, strict=True)]
+    padded = [cell + " " * gap for cell, gap in zip(columns, gaps, strict=True)]
     line = "  ".join([*padded, last]).rstrip()
     if width is not None:
         line = fit(line, width)

@@ -2,6 +2,7 @@
 
 from claudectl_protocol import calls, faults
 from claudectl_protocol.calls import AnyCall, Target
+from claudectl_protocol.diagnosis import ClaudeFacts, Diagnosis
 from claudectl_protocol.faults import AnyFault, Candidate
 from claudectl_protocol.sessions import (
     Activity,
@@ -78,8 +79,10 @@ CALLS: tuple[AnyCall, ...] = (
         rlimits={7: (1024, 4096), 4: (0, -1)},
         groups=(100, 1000),
         size=SIZE,
+        via_npx=True,
     ),
     calls.List(cwd=PROJECT, all_projects=True, stopped=True),
+    calls.Table(cwd=PROJECT, all_projects=True, stopped=True, ids=True, width=80, colour=True),
     calls.Show(target=TARGET),
     calls.Stop(target=TARGET, force=True, grace_s=2.5),
     calls.Restart(target=TARGET, force=True, grace_s=2.5),
@@ -91,15 +94,20 @@ CALLS: tuple[AnyCall, ...] = (
     calls.ProjectRemove(path=PROJECT),
     calls.ProjectListing(),
     calls.ProjectShow(path=PROJECT),
+    calls.Diagnose(cwd=PROJECT, env={"PATH": "/usr/bin:/bin"}),
     calls.Shutdown(sessions=True),
-    calls.Attach(target=TARGET, size=SIZE, read_only=True, run=RUN, offset=5_000_000_000),
-    calls.Logs(target=TARGET, run=RUN, offset=5_000_000_000, tail_bytes=4096, follow=True),
+    calls.UpgradeKeeper(),
+    calls.View(target=TARGET, run=RUN, styled=True),
+    calls.Attach(target=TARGET, size=SIZE, read_only=True, run=RUN, offset=5_000_000_000, history=1000),
+    calls.Logs(target=TARGET, run=RUN, offset=5_000_000_000, tail_bytes=4096, follow=True, rendered=True),
 )
 
 REPLIES: tuple[Value, ...] = (
     calls.Done(),
+    calls.KeeperUpgrade(state=calls.UpgradeState.REFUSED, why="the keeper was told to leave"),
     INFO,
     calls.SessionList(sessions=(INFO,), notices=("sessions.json was damaged; its backup was loaded",)),
+    calls.TableText(text="○ idle  api\n", notices=("sessions.json was damaged; its backup was loaded",)),
     SessionDetail(
         info=INFO,
         argv=("/usr/bin/claude", "--resume", CONVERSATION),
@@ -136,6 +144,21 @@ REPLIES: tuple[Value, ...] = (
         problems=("a disk is full",),
         orphans=(RUN,),
     ),
+    Diagnosis(
+        claude=ClaudeFacts(
+            path="/home/ada/.local/bin/claude",
+            searched=("/usr/bin/claude",),
+            version="2.1.330",
+            problem="left with 1",
+            logins=("ANTHROPIC_API_KEY",),
+        ),
+        config_problem="/home/ada/.config/claudectl/claudectld.toml is not used: invalid",
+        keeper_code="0123456789abcdef",
+        files_open=17,
+        files_soft=1024,
+        projects=(PROJECT,),
+        store_problems=("/home/ada/old is missing",),
+    ),
     PROJECT_INFO,
     calls.ProjectList(projects=(PROJECT_INFO,)),
     calls.ProjectDetail(project=PROJECT_INFO, sessions=(INFO,)),
@@ -148,7 +171,10 @@ REPLIES: tuple[Value, ...] = (
         resumed=True,
         suspend_key=False,
     ),
-    calls.LogsStarted(session=SESSION, run=RUN, start=4194304, end=5_000_000_000),
+    calls.ScreenView(
+        session=SESSION, run=RUN, size=SIZE, rows=("$ make test", "", "ok"), offset=5_000_000_000, live=True
+    ),
+    calls.LogsStarted(session=SESSION, run=RUN, start=4194304, end=5_000_000_000, rendered=True),
 )
 
 FAULTS: tuple[AnyFault, ...] = (
