@@ -14,16 +14,18 @@ ORIGIN = 6
 INSERT = 4
 NEWLINE = 20
 
-RESET = (
-    b"\x18\x1b\\"  # ends what an earlier stream may have left open
-    b"\x1b[?2026l"
-    b"\x1b[<99u\x1b[?1049l\x1b[<99u\x1b[=0u\x1b[>4m"
+ABORT = b"\x18\x1b\\"
+"""Ends what an earlier stream may have left open."""
+BASE = (
+    b"\x1b[<99u\x1b[=0u\x1b[>4m"
     + b"\x1b[?%sl" % b";".join(b"%d" % mode for mode in MODES_OFF)
     + b"\x1b[?%sh" % b";".join(b"%d" % mode for mode in MODES_ON)
     + b"\x1b[4;20l\x1b>\x1b[0 q\x1b(B\x1b)B\x1b*B\x1b+B\x0f"
     b"\x1b]8;;\x1b\\\x1b]104\x1b\\\x1b]110\x1b\\\x1b]111\x1b\\\x1b]112\x1b\\"
-    b"\x1b[r\x1b[0m\x1b[H\x1b[2J"
+    b"\x1b[r\x1b[0m"
 )
+"""Default modes of the screen in use."""
+RESET = ABORT + b"\x1b[?2026l\x1b[<99u\x1b[?1049l" + BASE + b"\x1b[H\x1b[2J"
 """Brings a terminal from anywhere to a clear main screen and default modes. No `ESC c`: that would cost a person the
 scrollback of their own terminal."""
 

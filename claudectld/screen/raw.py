@@ -73,6 +73,21 @@ class RawScreen:
         screen._activity = state.activity
         return screen
 
+    @classmethod
+    def blind(
+        cls,
+        size: Size,
+        activity: Activity | None,
+        *,
+        parse_report: Callable[[bytes], Activity | None],
+        status_reply: bytes,
+    ) -> "RawScreen":
+        """A screen that begins in the middle of a run, and knows only the last report."""
+        screen = cls(size, parse_report=parse_report, status_reply=status_reply)
+        screen._ring = Ring(size, ())
+        screen._activity = activity
+        return screen
+
     def feed(self, data: bytes, *, live: bool) -> bytes:
         """Take bytes; return what must be typed back to answer the queries in them (nothing unless `live`)."""
         replies: list[bytes] = []
@@ -93,10 +108,11 @@ class RawScreen:
         self._ring.resize(size)
         self._tracker.resize()
 
-    def repaint(self) -> bytes:
+    def repaint(self, history: int = 0) -> bytes:  # noqa: ARG002 - the port's
         """Bytes that bring a terminal of the same size to this screen and these modes.
 
-        They leave out the last `held_bytes` of what was fed.
+        They leave out the last `held_bytes` of what was fed. What has scrolled away is in them as far as the ring
+        has it, whatever `history` says.
         """
         return self._ring.paint(self._tracker.modes)
 
@@ -112,6 +128,14 @@ class RawScreen:
     def wants_jiggle(self) -> bool:
         """True when only the child itself can paint exactly."""
         return self._tracker.modes.alternate != 0 or not self._ring.is_exact
+
+    @property
+    def cells(self) -> None:
+        """None: only an emulator knows them."""
+        return None
+
+    def trim(self) -> None:
+        """The ring is small already."""
 
     @property
     def activity(self) -> Activity | None:

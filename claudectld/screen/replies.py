@@ -13,11 +13,11 @@ _COLORS = {10: _FOREGROUND, 11: _BACKGROUND, 12: _FOREGROUND}
 _DARK = b"\x1b[?997;1n"
 
 
-def reply(query: Query, size: Size, status_reply: bytes) -> bytes:
+def reply(query: Query, size: Size, status_reply: bytes, place: tuple[int, int] = (1, 1)) -> bytes:
     """The bytes to type back, or none.
 
-    A raw screen does not know where the cursor is and says 1;1 when asked, because a program that gets no answer
-    waits. Sizes in pixels are told when they are known. `status_reply` answers OSC 7501.
+    `place` is the cursor's row and column from 1. A raw screen does not know it and says 1;1, because a program that
+    gets no answer waits. Sizes in pixels are told when they are known. `status_reply` answers OSC 7501.
     """
     plain = query.params.strip(b"0") == b""
     match query.kind:
@@ -30,9 +30,9 @@ def reply(query: Query, size: Size, status_reply: bytes) -> bytes:
         case QueryKind.DA3:
             return b"\x1bP!|00000000\x1b\\" if plain else b""
         case QueryKind.DSR:
-            return {b"5": b"\x1b[0n", b"6": b"\x1b[1;1R"}.get(query.params, b"")
+            return {b"5": b"\x1b[0n", b"6": b"\x1b[%d;%dR" % place}.get(query.params, b"")
         case QueryKind.DECDSR:
-            return {b"6": b"\x1b[?1;1R", b"996": _DARK}.get(query.params, b"")
+            return {b"6": b"\x1b[?%d;%dR" % place, b"996": _DARK}.get(query.params, b"")
         case QueryKind.DECRQM:
             return b"\x1b[%s;0$y" % query.params
         case QueryKind.DECRQM_PRIVATE:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import msgspec
 
 from claudectl_protocol.sessions import Activity, Size
+from claudectld.ports import Cells
 from claudectld.screen.modes import RESET
 from claudectld.screen.queries import Passage, QueryKind, QuerySplitter
 from claudectld.screen.reports import StatusReports
@@ -53,8 +54,15 @@ class TapeScreen:
     def resize(self, size: Size) -> None:
         self._resized = True
 
-    def repaint(self) -> bytes:
+    def repaint(self, history: int = 0) -> bytes:
         return RESET + self._played
+
+    @property
+    def cells(self) -> Cells | None:
+        return None
+
+    def trim(self) -> None:
+        """A tape keeps everything."""
 
     @property
     def held_bytes(self) -> int:

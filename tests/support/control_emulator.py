@@ -1,5 +1,6 @@
 """An independent terminal emulator to judge screens by: bytes and sizes in, cells and modes out."""
 
+import re
 from dataclasses import dataclass
 
 import pyghostty
@@ -8,6 +9,8 @@ from claudectl_protocol.sessions import Size
 
 MODES = (1, 5, 6, 7, 9, 25, 45, 66, 69, 1000, 1002, 1003, 1004, 1005, 1006, 1015, 1016, 2004, 2031)
 _ATTRIBUTES = ("bold", "italic", "faint", "blink", "inverse", "invisible", "strikethrough", "overline")
+_INVISIBLE = re.compile(r"[\x7f-\x9f]")
+_SPACERS = (pyghostty.lib.GHOSTTY_CELL_WIDE_SPACER_TAIL, pyghostty.lib.GHOSTTY_CELL_WIDE_SPACER_HEAD)
 _VALUES = ("underline", "fg", "bg", "underline_color")
 
 
@@ -45,7 +48,41 @@ class ControlEmulator:
 
     def text(self) -> tuple[str, ...]:
         """The visible rows without trailing blanks."""
-        return tuple(line.rstrip() for line in str(self._terminal.text()).split("\n"))
+        # The library keeps DEL and its like as characters, which no terminal shows.
+        text = _INVISIBLE.sub(" ", str(self._terminal.text()))
+        return tuple(line.rstrip() for line in text.rstrip().split("\n"))
+
+    def history(self) -> tuple[str, ...]:
+        """The rows that have scrolled away, oldest first, without trailing blanks."""
+        count = self._terminal.get("scrollback_rows", "size_t")
+        return tuple(self._row(y) for y in range(count))
+
+    def history_styles(self) -> tuple[tuple[str, ...], ...]:
+        """One word per cell of these rows, as in Picture."""
+        columns, _ = self._terminal.size
+        count = self._terminal.get("scrollback_rows", "size_t")
+        return tuple(tuple(self._style(x, y, "screen") for x in range(columns)) for y in range(count))
+
+    def link(self, x: int, y: int) -> str:
+        """The address that a cell leads to."""
+        buffer, size = pyghostty.ffi.new("uint8_t[]", 4096), pyghostty.ffi.new("size_t*")
+        if pyghostty.lib.ghostty_grid_ref_hyperlink_uri(self._terminal.ref(x, y), buffer, 4096, size):
+            return ""
+        return bytes(pyghostty.ffi.buffer(buffer, size[0])).decode()
+
+    def _row(self, y: int) -> str:
+        columns, _ = self._terminal.size
+        points, size = pyghostty.ffi.new("uint32_t[]", 64), pyghostty.ffi.new("size_t*")
+        cells = []
+        for x in range(columns):
+            place = self._terminal.ref(x, y, "screen")
+            cell = pyghostty.ffi.new("GhosttyCell*")
+            pyghostty.lib.ghostty_grid_ref_cell(place, cell)
+            if self._cell_value(cell[0], "WIDE", "GhosttyCellWide")[0] in _SPACERS:
+                continue
+            pyghostty.lib.ghostty_grid_ref_graphemes(place, points, 64, size)
+            cells.append("".join(chr(points[index]) for index in range(size[0])) or " ")
+        return "".join(cells).rstrip()
 
     def picture(self) -> Picture:
         """Everything to compare. Slow for large screens: some microseconds per cell."""
@@ -60,13 +97,13 @@ class ControlEmulator:
             title=self._title(),
         )
 
-    def _style(self, x: int, y: int) -> str:
-        style = self._terminal.style(x, y)
+    def _style(self, x: int, y: int, place: str = "active") -> str:
+        style = self._terminal.style(x, y, place)
         words = [name for name in _ATTRIBUTES if style[name]]
         words += [f"{name}={style[name]}" for name in _VALUES if style[name]]
         # A cell that was erased with a background has that colour in place of a character, not as a style.
         cell = pyghostty.ffi.new("GhosttyCell*")
-        pyghostty.lib.ghostty_grid_ref_cell(self._terminal.ref(x, y), cell)
+        pyghostty.lib.ghostty_grid_ref_cell(self._terminal.ref(x, y, place), cell)
         tag = self._cell_value(cell[0], "CONTENT_TAG", "GhosttyCellContentTag")[0]
         if tag == pyghostty.lib.GHOSTTY_CELL_CONTENT_BG_COLOR_PALETTE:
             words.append(f"erased={self._cell_value(cell[0], 'COLOR_PALETTE', 'uint8_t')[0]}")
