@@ -7,19 +7,22 @@ from pathlib import Path
 
 import anyio
 import anyio.abc
+import anyio.to_thread
 import msgspec
 
 from claudectl_protocol.sessions import Value
 from claudectld.config import Places
 from claudectld.core.session import ProcessIdentity
+from claudectld.keeper import copy, wire
 from claudectld.keeper.client import KeeperClient
 from claudectld.keeper.start import start_keeper
-from claudectld.ports import KeeperGone, Machine, WholeKeeper
+from claudectld.ports import KeeperCode, KeeperGone, Machine, UpgradeRefused, WholeKeeper
 
 log = logging.getLogger(__name__)
 
 
 REBIND_S = 5.0
+MODERNISE_S = 30.0
 RETRY_S = 0.05
 
 
@@ -30,6 +33,7 @@ class _KeeperFile(Value):
     pid: int
     start_ticks: int
     socket: str
+    protocol: int = wire.PROTOCOL
 
 
 class LocalKeeper:
@@ -63,11 +67,46 @@ class LocalKeeper:
         self._client, self._over = client, over
         return client
 
+    async def installed(self) -> KeeperCode:
+        """The code that a keeper started now would run, copied. Raises KeeperGone when it cannot be."""
+        try:
+            directory = await anyio.to_thread.run_sync(copy.install, str(self._state))
+        except OSError as error:
+            raise KeeperGone(f"the keeper cannot be copied: {error}") from error
+        return KeeperCode(
+            name=os.path.basename(directory), directory=directory, interpreter=copy.interpreter()
+        )
+
     def release(self) -> None:
         """Tell the keeper that it is not needed: it leaves as soon as it has no child."""
         self._signal(signal.SIGTERM)
 
     async def _reach(self) -> tuple[KeeperClient, anyio.Event]:
+        reached = await self._find()
+        keeper = self._running()
+        if keeper is None or keeper.protocol >= wire.PROTOCOL:
+            return reached
+        client, over = reached
+        try:
+            await self._modernise(client, keeper.protocol)
+        finally:
+            over.set()
+        return await self._find()
+
+    async def _modernise(self, client: KeeperClient, protocol: int) -> None:
+        """Have a keeper that speaks an older protocol go on in our code; its connections end with that."""
+        spoken = f"the keeper speaks protocol {protocol}, this daemon {wire.PROTOCOL}"
+        try:
+            with anyio.fail_after(MODERNISE_S):
+                await client.upgrade(await self.installed())
+        except UpgradeRefused as refused:
+            raise KeeperGone(f"{spoken}, and the keeper goes on in older code: {refused}") from refused
+        except TimeoutError as error:
+            raise KeeperGone(f"{spoken}, and the keeper does not answer") from error
+        except KeeperGone:
+            log.info("event=keeper_modernised before=%d now=%d", protocol, wire.PROTOCOL)
+
+    async def _find(self) -> tuple[KeeperClient, anyio.Event]:
         keeper = self._running()
         socket = self._socket if keeper is None else Path(keeper.socket)
         try:

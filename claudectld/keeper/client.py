@@ -24,6 +24,7 @@ from claudectld.ports import (
     EndedRun,
     Grown,
     InputFull,
+    KeeperCode,
     KeeperEvent,
     KeeperGone,
     KeeperHello,
@@ -31,8 +32,10 @@ from claudectld.ports import (
     LiveRun,
     SpawnFailed,
     SpawnSpec,
+    UpgradeRefused,
 )
 
+_NO_UPGRADE = "it is too old to be upgraded in place"
 _RUNS_PER_PAGE = wire.MAX_FDS // 2
 
 
@@ -88,6 +91,7 @@ class _Greeting(Value):
     epoch: int
     live: tuple[LiveRun, ...]
     ended: tuple[_Ended, ...]
+    code: str = ""
 
 
 class _Outcome(Value):
@@ -108,6 +112,10 @@ class _Typed(Value):
 
 class _Found(Value):
     pids: tuple[int, ...]
+
+
+class _Upgraded(Value):
+    code: str
 
 
 class _Done(Value):
@@ -200,6 +208,7 @@ class KeeperClient:
             epoch=greeting.epoch,
             live=greeting.live,
             ended=tuple(each.ended_run() for each in greeting.ended),
+            code=greeting.code,
         )
 
     async def spawn(self, spec: SpawnSpec) -> LiveRun | EndedRun:
@@ -236,6 +245,26 @@ class KeeperClient:
             await self._link.ask("forget", {"session": session, "run": run}, _Done)
         except KeeperRefused as refused:
             raise ValueError(str(refused)) from refused
+
+    async def upgrade(self, code: KeeperCode) -> str:
+        """Have the keeper go on in other code; returns the name of what it runs then.
+
+        Becomes the controller first where it is not; a keeper of every protocol understands that much.
+
+        Raises:
+            UpgradeRefused: it goes on as before.
+            KeeperGone: the new code died or speaks another protocol, or the keeper was lost otherwise.
+        """
+        if not self._controls:
+            await self._link.ask("hello", {"control": True}, _Done)
+        try:
+            reply = await self._link.ask(
+                "upgrade", {"copy": code.directory, "interpreter": code.interpreter}, _Upgraded
+            )
+        except KeeperRefused as refused:
+            why = _NO_UPGRADE if refused.error == "unsupported" else refused.detail
+            raise UpgradeRefused(why, is_busy=refused.error == "busy") from refused
+        return reply.code
 
     async def events(self) -> AsyncIterator[KeeperEvent]:
         """What happens, in order; ends after KeeperLost. For one reader."""
@@ -288,7 +317,10 @@ class KeeperClient:
     async def _greet(self) -> _Greeting:
         greeting = await self._link.ask("hello", {"control": True}, _Greeting)
         if greeting.protocol != wire.PROTOCOL:
-            raise KeeperGone(f"the keeper speaks protocol {greeting.protocol}, this daemon {wire.PROTOCOL}")
+            advice = "; run the newer claudectl" if greeting.protocol > wire.PROTOCOL else ""
+            raise KeeperGone(
+                f"the keeper speaks protocol {greeting.protocol}, this daemon {wire.PROTOCOL}{advice}"
+            )
         self._controls = True
         return greeting
 

@@ -4,12 +4,22 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from .loop import Loop
 from .wire import BadFrame, Decoder, Frame, close_all, encode, receive, send
 
 MAX_UNSENT_BYTES = 8 << 20
 """A client that leaves more than this unread is cut off."""
+
+
+class ConnectionState(NamedTuple):
+    """A connection between two frames or within one: what was received of an unfinished one, what is unsent."""
+
+    fd: int
+    pid: int
+    received: bytes
+    unsent: bytes
 
 
 class Connection:
@@ -35,12 +45,35 @@ class Connection:
         sock.settimeout(0.0)
         loop.on_read(sock.fileno(), self._readable)
 
+    @property
+    def fd(self) -> int:
+        """The socket's descriptor."""
+        return self._sock.fileno()
+
+    @property
+    def has_descriptors(self) -> bool:
+        """True while descriptors are on their way in or out: they belong to no run, so nobody could carry on."""
+        return self._decoder.has_descriptors or any(fds for _, fds in self._unsent)
+
+    def state(self) -> ConnectionState:
+        """Everything needed to carry on; `has_descriptors` must be False."""
+        unsent = b"".join(data for data, _ in self._unsent)
+        return ConnectionState(self.fd, self.pid, self._decoder.unfinished, unsent)
+
+    def carry_on(self, state: ConnectionState) -> None:
+        """Go on within the frames in which this process was before its exec."""
+        self._decoder.feed(state.received)
+        if state.unsent:
+            self._queue(state.unsent, ())
+
     def send(self, header: Mapping[str, object], fds: Sequence[int] = ()) -> None:
         """Send a frame with duplicates of `fds`, now or as soon as the client takes it."""
         if not self.is_open:
             return
-        data = encode({**header, "fds": len(fds)} if fds else header)
-        self._unsent.append((memoryview(data), _duplicates(fds)))
+        self._queue(encode({**header, "fds": len(fds)} if fds else header), _duplicates(fds))
+
+    def _queue(self, data: bytes, fds: tuple[int, ...]) -> None:
+        self._unsent.append((memoryview(data), fds))
         self._unsent_bytes += len(data)
         if len(self._unsent) == 1:
             self._writable()

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import sys
 import tempfile
 
 MODULES = (
@@ -10,10 +11,12 @@ MODULES = (
     "connection",
     "crash",
     "endpoint",
+    "handover",
     "input",
     "log",
     "loop",
     "main",
+    "notify",
     "processes",
     "record",
     "requests",
@@ -21,6 +24,7 @@ MODULES = (
     "runs",
     "server",
     "spawn",
+    "upgrade",
     "wire",
 )
 """What the keeper's process consists of."""
@@ -40,14 +44,10 @@ def install(state: str) -> str:
         OSError: the copy cannot be read or written.
     """
     files = _files()
-    digest = hashlib.sha256()
-    for name, content in files.items():
-        digest.update(f"{name}\0{len(content)}\0".encode())
-        digest.update(content)
     home = os.path.join(state, "keeper")
     for directory in (state, home):
         os.makedirs(directory, mode=0o700, exist_ok=True)
-    target = os.path.join(home, digest.hexdigest()[:16])
+    target = os.path.join(home, _digest(files))
     if _is_whole(target, files):
         return target
     made = tempfile.mkdtemp(prefix=".new-", dir=home)
@@ -59,6 +59,24 @@ def install(state: str) -> str:
         if not _is_whole(target, files):
             raise
     return target
+
+
+def digest() -> str:
+    """The name of the copy that `install` would make. Raises OSError."""
+    return _digest(_files())
+
+
+def _digest(files: dict[str, bytes]) -> str:
+    summed = hashlib.sha256()
+    for name, content in files.items():
+        summed.update(f"{name}\0{len(content)}\0".encode())
+        summed.update(content)
+    return summed.hexdigest()[:16]
+
+
+def interpreter() -> str:
+    """What to run the copy with: the base interpreter by its real path, which no virtual environment takes along."""
+    return os.path.realpath(getattr(sys, "_base_executable", sys.executable))
 
 
 def _files() -> dict[str, bytes]:

@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import stat
+from typing import NamedTuple
 
 from .processes import Identity
 from .wire import PROTOCOL
@@ -29,36 +30,55 @@ class Unsafe(Exception):
 class Lock:
     """The right to be the keeper of a state directory, held until the process ends."""
 
-    def __init__(self, path: str) -> None:
-        """Take the lock. Raises AlreadyRunning, OSError."""
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    def __init__(self, path: str, *, held: int | None = None) -> None:
+        """Take the lock, or go on with the descriptor that holds it. Raises AlreadyRunning, OSError."""
+        if held is not None:
+            self.fd = held
+            return
+        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            text = os.read(self._fd, 20)
-            os.close(self._fd)
+            text = os.read(self.fd, 20)
+            os.close(self.fd)
             raise AlreadyRunning(int(text) if text.isdigit() else 0) from error
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, str(os.getpid()).encode("ascii"), 0)
+        os.ftruncate(self.fd, 0)
+        os.pwrite(self.fd, str(os.getpid()).encode("ascii"), 0)
 
     def release(self) -> None:
         """Let another keeper start."""
-        os.ftruncate(self._fd, 0)
-        os.close(self._fd)
+        os.ftruncate(self.fd, 0)
+        os.close(self.fd)
+
+
+class EndpointState(NamedTuple):
+    """The listening descriptor, and the (device, inode) that its path had."""
+
+    listener: int
+    bound: tuple[int, int] | None
 
 
 class Endpoint:
     """The listening socket. Must only be made by who holds the lock: it replaces what is at the path."""
 
-    def __init__(self, path: str) -> None:
-        """Bind. Raises Unsafe, OSError."""
+    def __init__(self, path: str, state: EndpointState | None = None) -> None:
+        """Bind, or go on with the socket of `state`. Raises Unsafe, OSError."""
+        self.path = path
+        if state is not None:
+            self.listener = socket.socket(fileno=state.listener)
+            self.listener.settimeout(0.0)
+            self._bound = state.bound
+            return
         if len(os.fsencode(path)) > MAX_PATH_BYTES:
             raise Unsafe(f"the socket path {path} is longer than {MAX_PATH_BYTES} bytes")
         if not os.path.isabs(path):
             raise Unsafe(f"the socket path {path} is not absolute")
-        self.path = path
         self.listener = _listen(path)
         self._bound = _inode(path)
+
+    def state(self) -> EndpointState:
+        """Everything needed to go on listening."""
+        return EndpointState(self.listener.fileno(), self._bound)
 
     @property
     def is_in_place(self) -> bool:

@@ -2,6 +2,7 @@
 
 import os
 from collections import OrderedDict, deque
+from collections.abc import Iterable
 from typing import Protocol
 
 from .requests import MAX_TYPED_BYTES, Refused
@@ -38,6 +39,20 @@ class Input:
         self._queue: deque[_Batch] = deque()
         self._queued_bytes = 0
         self._typed: OrderedDict[str, None] = OrderedDict()
+
+    @property
+    def is_busy(self) -> bool:
+        """True while a batch has not been typed whole."""
+        return bool(self._queue)
+
+    @property
+    def typed(self) -> tuple[str, ...]:
+        """The remembered batches, oldest first."""
+        return tuple(self._typed)
+
+    def remember(self, names: Iterable[str]) -> None:
+        """Take these batches for typed."""
+        self._typed.update(dict.fromkeys(names))
 
     def add(self, name: str, data: bytes, done: Done) -> None:
         """Type a batch, or join one of the same name. Raises Refused("full" | "too_large")."""

@@ -9,10 +9,11 @@ LIMIT_BYTES = 1 << 20
 class Log:
     """Standard output and standard error, sent to a file that is set aside once when it is full."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, is_open: bool = False) -> None:
         """Redirect both streams to `path`. Raises OSError."""
         self._path = path
-        self._redirect()
+        if not is_open:
+            self._redirect()
 
     def line(self, event: str, **facts: str | int) -> None:
         """Write one event. A log that cannot be written is no reason to stop."""

@@ -62,6 +62,10 @@ class Loop:
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         self.on_read(read, self._signalled)
 
+    def hear_signals(self) -> None:
+        """Call for the signals that have arrived, now instead of in the next turn."""
+        self._signalled()
+
     def turn(self) -> None:
         """Wait for something and deal with all of it once."""
         for key, mask in self._selector.select(0 if self._soon else None):
@@ -99,7 +103,11 @@ class Loop:
     def _signalled(self) -> None:
         assert self._wakeup is not None
         # A signal whose byte did not fit is among those that did: there are fewer signals than bytes.
-        for signo in sorted(set(os.read(self._wakeup[0], 4096))):
+        try:
+            arrived = set(os.read(self._wakeup[0], 4096))
+        except BlockingIOError:
+            return  # they were heard within this turn
+        for signo in sorted(arrived):
             if (callback := self._signals.get(signo)) is not None:
                 callback()
 

@@ -29,6 +29,18 @@ class Exit(NamedTuple):
 UNKNOWN = "unknown"
 
 
+class RecordState(NamedTuple):
+    """A record in the middle of being written. `segments` are (offset, size), `segment` the open one's descriptor."""
+
+    segment_bytes: int
+    limit_bytes: int
+    size_bytes: int
+    problem: str
+    segment: int | None
+    segments: tuple[tuple[int, int], ...]
+    unsaid: str
+
+
 def directory(state: str, session: str, run: str) -> str:
     """Where a run's record lives."""
     return os.path.join(state, "records", session, run)
@@ -73,6 +85,30 @@ class Record:
                 record._segments.append((offset, size))
                 record._kept_bytes += size
         return record
+
+    @classmethod
+    def carry_on(cls, path: str, state: RecordState) -> "Record":
+        """The record that this process was writing before its exec; nothing is missing."""
+        record = cls(path, state.segment_bytes, state.limit_bytes)
+        record.size_bytes = state.size_bytes
+        record.problem = state.problem
+        record._segment = state.segment
+        record._segments.extend(state.segments)
+        record._kept_bytes = sum(size for _, size in state.segments)
+        record._unsaid = state.unsaid
+        return record
+
+    def state(self) -> RecordState:
+        """Everything needed to carry on."""
+        return RecordState(
+            segment_bytes=self.segment_bytes,
+            limit_bytes=self.limit_bytes,
+            size_bytes=self.size_bytes,
+            problem=self.problem,
+            segment=self._segment,
+            segments=tuple(self._segments),
+            unsaid=self._unsaid,
+        )
 
     def append(self, data: bytes) -> None:
         """Count `data` and write what the disk takes."""

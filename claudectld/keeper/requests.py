@@ -105,7 +105,28 @@ class Adopt(NamedTuple):
     fds: tuple[int, ...]
 
 
-Request = Hello | Ping | Legs | Spawn | Acknowledge | Forget | Type | Resize | Signal | End | Watch | Adopt
+class Upgrade(NamedTuple):
+    """`copy` is the directory of the code to go on with, `interpreter` what runs it; both absolute."""
+
+    copy: str
+    interpreter: str
+
+
+Request = (
+    Hello
+    | Ping
+    | Legs
+    | Spawn
+    | Acknowledge
+    | Forget
+    | Type
+    | Resize
+    | Signal
+    | End
+    | Watch
+    | Adopt
+    | Upgrade
+)
 
 
 class Fields:
@@ -117,8 +138,21 @@ class Fields:
     def text(self, name: str) -> str:
         return self._text(name, self._header.get(name))
 
+    def has(self, name: str) -> bool:
+        return self._header.get(name) is not None
+
+    def path(self, name: str) -> str:
+        text = self.text(name)
+        if not text.startswith("/"):
+            raise Refused("bad_request", f"{name} is no absolute path")
+        return text
+
     def number(self, name: str, low: int, high: int) -> int:
         return self._number(name, self._header.get(name), low, high)
+
+    def real(self, name: str) -> float:
+        value = self._header.get(name)
+        return float(value) if type(value) is int else self._typed(name, value, float)
 
     def flag(self, name: str) -> bool:
         return self._typed(name, self._header.get(name), bool)
@@ -132,11 +166,25 @@ class Fields:
     def texts(self, name: str) -> tuple[str, ...]:
         return tuple(self._text(name, item) for item in self._list(name))
 
+    def joined(self, name: str) -> tuple[str, ...]:
+        """Texts of at least one character, with a NUL between two."""
+        text = self._typed(name, self._header.get(name), str)
+        return tuple(text.split("\0")) if text else ()
+
     def numbers(self, name: str, low: int, high: int) -> tuple[int, ...]:
         return tuple(self._number(name, item, low, high) for item in self._list(name))
 
+    def pair(self, name: str, low: int, high: int) -> tuple[int, int]:
+        return self._pair(name, self._header.get(name), low, high)
+
+    def pairs(self, name: str, low: int, high: int) -> tuple[tuple[int, int], ...]:
+        return tuple(self._pair(name, item, low, high) for item in self._list(name))
+
     def inner(self, name: str) -> "Fields":
         return Fields(self._object(name))
+
+    def inners(self, name: str) -> "tuple[Fields, ...]":
+        return tuple(Fields(self._typed(name, item, dict)) for item in self._list(name))
 
     def environment(self, name: str) -> dict[str, str]:
         found = {self._text(name, key): self._text(name, value) for key, value in self._object(name).items()}
@@ -147,15 +195,20 @@ class Fields:
     def limits(self, name: str) -> dict[int, tuple[int, int]]:
         found: dict[int, tuple[int, int]] = {}
         for key, value in self._object(name).items():
-            pair = self._typed(name, value, list)
-            if not key.isascii() or not key.isdigit() or len(pair) != 2:
+            if not key.isascii() or not key.isdigit():
                 raise Refused("bad_request", f"{name} maps numbers to pairs")
-            soft, hard = (self._number(name, item, -1, (1 << 63) - 1) for item in pair)
-            found[int(key[:9])] = soft, hard
+            found[int(key[:9])] = self._pair(name, value, -1, (1 << 63) - 1)
         return found
 
     def window(self) -> Window:
         return Window(*(self.number(name, 0, 65535) for name in Window._fields))
+
+    def _pair(self, name: str, value: object, low: int, high: int) -> tuple[int, int]:
+        pair = self._typed(name, value, list)
+        if len(pair) != 2:
+            raise Refused("bad_request", f"{name} is no pair")
+        first, second = (self._number(name, item, low, high) for item in pair)
+        return first, second
 
     def _object(self, name: str) -> dict[str, object]:
         return self._typed(name, self._header.get(name), dict)
@@ -225,6 +278,8 @@ def parse(frame: Frame) -> Request:
             return Watch(fields.uuid("run"), fields.number("size_bytes", 0, _MAX_BYTES))
         case "adopt":
             return _adopt(fields, frame.fds)
+        case "upgrade":
+            return Upgrade(fields.path("copy"), fields.path("interpreter"))
     raise Refused("unsupported", "this keeper does not know the request")
 
 

@@ -5,13 +5,13 @@ import os
 import struct
 import termios
 import time
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from . import processes
 from .input import Done, Input
 from .loop import Loop
 from .processes import Identity
-from .record import UNKNOWN, Exit, Record
+from .record import UNKNOWN, Exit, Record, RecordState
 from .requests import Window
 
 READ_BYTES = 4095
@@ -22,6 +22,30 @@ DRAIN_BYTES = 1 << 16
 
 _TIOCGPTPEER = 0x5441
 """Linux: opens a master's slave without its name."""
+
+
+class RunState(NamedTuple):
+    """A run in the middle of its life, or ended and not acknowledged; `master` is None once that was closed.
+
+    `status` is as from wait(2), `typed` are the remembered batches.
+    """
+
+    name: str
+    session: str
+    process: Identity
+    record: RecordState
+    master: int | None
+    pidfd: int | None
+    adopted: bool
+    exit: Exit | None
+    acknowledged: bool
+    interrupted: bool
+    watched: int | None
+    is_dead: bool
+    status: int | None
+    drained_bytes: int
+    is_hung_up: bool
+    typed: tuple[str, ...]
 
 
 class Listener(Protocol):
@@ -80,13 +104,73 @@ class Run:
         self._slave: int | None = None
         self._closed = False
         self._input = Input(master, self._want_write)
-        os.set_blocking(master, False)
+
+    @classmethod
+    def carry_on(cls, state: RunState, record: Record, loop: Loop, listener: Listener) -> "Run":
+        """The run that this process held before its exec; to be started."""
+        run = cls(
+            state.name,
+            state.session,
+            state.process,
+            -1 if state.master is None else state.master,
+            record,
+            loop,
+            listener,
+            adopted=state.adopted,
+            pidfd=state.pidfd,
+        )
+        run.exit = state.exit
+        run.acknowledged = state.acknowledged
+        run.interrupted = state.interrupted
+        run.is_dead = state.is_dead
+        run.is_hung_up = state.is_hung_up
+        run._watched = state.watched
+        run._status = state.status
+        run._drained_bytes = state.drained_bytes
+        run._closed = state.master is None
+        run._input.remember(state.typed)
+        return run
+
+    def state(self) -> RunState:
+        """Everything needed to carry on. What is being typed is not part of it: `is_typing` must be False.
+
+        Nor is the slave that stands in for a child's: the first read finds out that one is needed, as it did before.
+        """
+        return RunState(
+            name=self.name,
+            session=self.session,
+            process=self.process,
+            record=self.record.state(),
+            master=None if self._closed else self.master,
+            pidfd=None if self._closed else self.pidfd,
+            adopted=self.adopted,
+            exit=self.exit,
+            acknowledged=self.acknowledged,
+            interrupted=self.interrupted,
+            watched=self._watched,
+            is_dead=self.is_dead,
+            status=self._status,
+            drained_bytes=self._drained_bytes,
+            is_hung_up=self.is_hung_up,
+            typed=self._input.typed,
+        )
+
+    @property
+    def is_typing(self) -> bool:
+        """True while the terminal has not taken all that was typed."""
+        return self._input.is_busy
 
     def start(self) -> None:
         """Begin to read, and to look for the end of a child that is not ours."""
-        self._loop.on_read(self.master, self._read)
-        if self.pidfd is not None:
+        if self._closed:
+            return
+        os.set_blocking(self.master, False)
+        if not self.is_hung_up:
+            self._loop.on_read(self.master, self._read)
+        if self.pidfd is not None and not self.is_dead:
             self._loop.on_read(self.pidfd, self._left)
+        if self.is_dead and self.exit is None:
+            self._loop.soon(self._drain)
 
     def watch(self, size_bytes: int) -> None:
         """Tell once, as soon as the record is longer than `size_bytes`."""

@@ -5,7 +5,7 @@ import resource
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, Protocol
 
 from . import processes, record, spawn
@@ -15,7 +15,7 @@ from .loop import Loop
 from .processes import Identity
 from .record import Exit, Record
 from .requests import Adopt, Refused, Spawn
-from .run import READ_BYTES, Run
+from .run import READ_BYTES, Run, RunState
 from .spawn import Child, SpawnError
 from .wire import close_all
 
@@ -104,6 +104,31 @@ class Runs:
     def is_childless(self) -> bool:
         """True when no child is left, so that the keeper may leave."""
         return not self._births and not any(True for _ in self.live())
+
+    # --- going on in other code
+
+    def busy(self) -> str:
+        """Why the state cannot be handed over now; empty when it can."""
+        if self._leaving:
+            return "the keeper was told to leave"
+        for birth in self._births:
+            return f"run {birth} is being started"
+        for run in self._runs.values():
+            if run.is_typing:
+                return f"run {run.name} has not taken all that was typed"
+        return ""
+
+    def state(self) -> tuple[RunState, ...]:
+        """Everything needed to carry on; `busy` must be empty."""
+        return tuple(run.state() for run in self._runs.values())
+
+    def carry_on(self, states: Iterable[RunState]) -> None:
+        """Hold what this process held before its exec."""
+        for state in states:
+            path = record.directory(self._state, state.session, state.name)
+            run = Run.carry_on(state, Record.carry_on(path, state.record), self._loop, self)
+            self._runs[run.name] = run
+            run.start()
 
     # --- beginnings
 

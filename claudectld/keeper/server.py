@@ -5,11 +5,12 @@ import socket
 import struct
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import assert_never
 
 from . import processes, requests
-from .connection import Connection
+from .connection import Connection, ConnectionState
+from .handover import KeeperState
 from .log import Log
 from .loop import Loop
 from .processes import Identity
@@ -32,7 +33,19 @@ Header = Mapping[str, object]
 class Server:
     """Accepts, answers and tells. Only the controller may act or is told; a newer one fences the older."""
 
-    def __init__(self, state: str, nofile: tuple[int, int], loop: Loop, log: Log) -> None:
+    def __init__(
+        self,
+        state: str,
+        nofile: tuple[int, int],
+        loop: Loop,
+        log: Log,
+        *,
+        code: str,
+        upgrade: Callable[[requests.Upgrade, "Caller"], None],
+    ) -> None:
+        """`code` names the code that runs; `upgrade` goes on with other code, or answers later, or raises."""
+        self.code = code
+        self._upgrade = upgrade
         self.runs = Runs(state, nofile, loop, log, self)
         self._keeper = processes.identity(os.getpid())
         self._loop = loop
@@ -55,6 +68,50 @@ class Server:
         if len(self._connections) >= MAX_CONNECTIONS:
             next(each for each in self._connections if each is not self._controller).close()
         self._connections.append(Connection(sock, pid, self._loop, self._answer, self._gone))
+
+    # --- going on in other code
+
+    def busy(self) -> str:
+        """Why the state cannot be handed over now; empty when it can."""
+        if self._controller is not None and self._controller.has_descriptors:
+            return "descriptors are on their way"
+        return self.runs.busy()
+
+    @property
+    def epoch(self) -> int:
+        """How many controllers there have been."""
+        return self._epoch
+
+    @property
+    def controller(self) -> int | None:
+        """The descriptor of the controller's connection."""
+        return self._controller.fd if self._controller is not None else None
+
+    def connections(self) -> tuple[ConnectionState, ...]:
+        """Every connection that can be carried on."""
+        return tuple(each.state() for each in self._connections if not each.has_descriptors)
+
+    def carry_on(self, state: KeeperState) -> None:
+        """Hold the runs and the connections that this process had before its exec."""
+        self._epoch = state.epoch
+        self.runs.carry_on(state.runs)
+        if state.protocol != PROTOCOL:
+            self.runs.unwatch()
+        for each in state.connections:
+            sock = socket.socket(fileno=each.fd)
+            if state.protocol != PROTOCOL:
+                # Whoever is on it learns what is spoken now by saying hello again.
+                sock.close()
+                continue
+            connection = Connection(sock, each.pid, self._loop, self._answer, self._gone)
+            self._connections.append(connection)
+            if each.fd == state.controller:
+                self._controller = connection
+            connection.carry_on(each)
+            if state.asker is not None and state.asker[0] == each.fd:
+                Caller(connection, state.asker[1]).reply({"code": self.code})
+
+    # --- as the runs' audience
 
     def grown(self, run: Run) -> None:
         """Tell the controller that a watched record grew."""
@@ -82,17 +139,8 @@ class Server:
             connection.send({"error": "bad_frame", "detail": "a request needs a number as its id"})
             connection.close()
             return
-        try:
-            self._carry_out(Caller(connection, number), frame)
-        except Refused as refused:
-            connection.send({"id": number, "error": refused.error, "detail": refused.detail})
-        except OSError as error:
-            connection.send({"id": number, "error": "system", "detail": str(error)})
-        except Exception:  # noqa: BLE001 - the request edge
-            # A defect met by one request must not cost every child its parent.
-            traceback.print_exc(file=sys.stderr)
-            sys.stderr.flush()
-            connection.send({"id": number, "error": "internal", "detail": "the keeper's log has the details"})
+        caller = Caller(connection, number)
+        caller.attempt(lambda: self._carry_out(caller, frame))
 
     def _carry_out(self, caller: "Caller", frame: Frame) -> None:
         try:
@@ -141,6 +189,8 @@ class Server:
                 caller.reply()
                 if (run := runs.find(name)) is not None:
                     run.watch(size_bytes)
+            case requests.Upgrade():
+                self._upgrade(request, caller)
             case _:
                 assert_never(request)
 
@@ -156,6 +206,7 @@ class Server:
             {
                 "protocol": PROTOCOL,
                 "keeper": self._keeper._asdict(),
+                "code": self.code,
                 "epoch": self._epoch,
                 "live": [_live(run) for run in self.runs.live()],
                 "ended": [
@@ -179,6 +230,28 @@ class Caller:
     def __init__(self, connection: Connection, number: int) -> None:
         self.connection = connection
         self._number = number
+
+    @property
+    def number(self) -> int:
+        """The request's id."""
+        return self._number
+
+    def attempt(self, act: Callable[[], None]) -> None:
+        """Act for this request; what goes wrong is its answer."""
+        try:
+            act()
+        except Refused as refused:
+            self._refuse(refused.error, refused.detail)
+        except OSError as error:
+            self._refuse("system", str(error))
+        except Exception:  # noqa: BLE001 - the request edge
+            # A defect met by one request must not cost every child its parent.
+            traceback.print_exc(file=sys.stderr)
+            sys.stderr.flush()
+            self._refuse("internal", "the keeper's log has the details")
+
+    def _refuse(self, error: str, detail: str) -> None:
+        self.connection.send({"id": self._number, "error": error, "detail": detail})
 
     def reply(self, header: Header | None = None) -> None:
         """Say that it is done."""

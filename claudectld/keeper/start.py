@@ -1,25 +1,32 @@
 """Starting a keeper from the daemon, so that it is no part of the daemon and outlives it."""
 
+import json
 import logging
 import os
 import select
 import shutil
+import socket as sockets
 import subprocess
 import sys
 import time
 import uuid
 from pathlib import Path
+from typing import NoReturn
 
 import anyio.to_thread
 
+from claudectl_protocol.endpoint import NoHome
+from claudectl_protocol.services import KEEPER_UNIT, installed_unit, run_directory
 from claudectld.keeper import copy
 from claudectld.keeper.crash import VARIABLE as CRASH_VARIABLE
 from claudectld.keeper.main import READY
+from claudectld.keeper.notify import VARIABLE
 from claudectld.ports import KeeperGone
 
 log = logging.getLogger(__name__)
 
 DEADLINE_S = 20.0
+RETRY_S = 0.05
 
 
 async def start_keeper(state_dir: Path, socket: Path) -> None:
@@ -34,7 +41,15 @@ async def start_keeper(state_dir: Path, socket: Path) -> None:
 
 
 def _start_apart(state: str, socket: str) -> None:
-    """Start it outside the daemon's cgroup where a service manager can do that, else beside the daemon."""
+    """Start it by its own service where that is installed; else outside the daemon's cgroup where a service manager
+    can do that; else beside the daemon."""
+    if _has_service(state):
+        try:
+            _start_service(state, socket)
+        except KeeperGone as error:
+            log.warning("event=keeper_not_by_service error=%s", error)
+        else:
+            return
     scope = _scope()
     if scope:
         try:
@@ -46,33 +61,105 @@ def _start_apart(state: str, socket: str) -> None:
     _start(state, socket, ())
 
 
+def _has_service(state: str) -> bool:
+    try:
+        return installed_unit(KEEPER_UNIT, state, os.environ, os.geteuid()) is not None
+    except NoHome:
+        return False
+
+
+def _start_service(state: str, socket: str) -> None:
+    """Have the user's service manager start the keeper, and wait until one listens. Raises KeeperGone."""
+    program = _program("systemctl")
+    if program is None:
+        raise KeeperGone("no service manager of the user runs")
+    deadline = time.monotonic() + DEADLINE_S
+    while True:
+        left = max(0.0, deadline - time.monotonic())
+        command = [program, "--user", "start", KEEPER_UNIT]
+        try:
+            done = subprocess.run(
+                command, env=_environment(), capture_output=True, text=True, timeout=left, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise KeeperGone(f"systemctl: {error}") from error
+        if done.returncode:
+            raise KeeperGone(" ".join(done.stderr.split()) or f"systemctl left with {done.returncode}")
+        if _is_served(state, socket):
+            return
+        if time.monotonic() >= deadline:
+            raise KeeperGone(f"{KEEPER_UNIT} runs, but nobody listens")
+        # One that is just leaving still counts as started, and nobody tells when it has left.
+        time.sleep(RETRY_S)
+
+
+def _is_served(state: str, socket: str) -> bool:
+    """True when a keeper listens, at `socket` or where keeper.json says."""
+    try:
+        with open(os.path.join(state, "keeper.json"), encoding="utf-8") as file:
+            socket = str(json.load(file)["socket"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # it may not have said yet
+    with sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM) as sock:
+        try:
+            sock.connect(socket)
+        except OSError:
+            return False
+    return True
+
+
 def _scope() -> tuple[str, ...]:
     """What runs a command in a scope of its own: then nothing that ends the daemon's cgroup ends a session."""
-    manager = os.path.join(_run_directory(), "systemd", "private")
-    program = shutil.which("systemd-run")
-    if program is None or not os.path.exists(manager):
+    program = _program("systemd-run")
+    if program is None:
         return ()
     unit = f"--unit=claudectl-keeper-{uuid.uuid4().hex[:8]}"
     return (program, "--user", "--scope", "--quiet", "--collect", unit, "--")
 
 
-def _run_directory() -> str:
-    # cron and service managers of the system set no XDG_RUNTIME_DIR, though the user's manager may run.
-    return os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
+def _program(name: str) -> str | None:
+    """A program that talks to the user's service manager; None when there is none to talk to."""
+    manager = os.path.join(run_directory(os.environ, os.getuid()), "systemd", "private")
+    return shutil.which(name) if os.path.exists(manager) else None
 
 
-def _start(state: str, socket: str, scope: tuple[str, ...]) -> None:
+def be_keeper(state: str, socket: str, *, detached: bool) -> NoReturn:
+    """Become the keeper, as its service has it: in the foreground, or `detached` where a service ends all of its
+    process group.
+
+    Raises:
+        KeeperGone: the copy or the interpreter cannot be used.
+    """
+    command = _command(state, socket)
+    environment = _environment()
+    if VARIABLE in os.environ:
+        environment[VARIABLE] = os.environ[VARIABLE]
+    try:
+        os.execve(command[0], command if detached else [*command, "--foreground"], environment)
+    except OSError as error:
+        raise KeeperGone(f"the keeper's interpreter {command[0]} cannot be run: {error}") from error
+
+
+def _command(state: str, socket: str) -> list[str]:
+    """The keeper's command line, from a copy that is made where it is missing. Raises KeeperGone."""
     try:
         home = copy.install(state)
-        ready, its = os.pipe()
     except OSError as error:
         raise KeeperGone(f"the keeper cannot be copied: {error}") from error
     # The base interpreter, by its real path: deleting a virtual environment then hurts nobody.
     interpreter = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
-    command = [*scope, interpreter, "-I", "-S", "-B", home]
+    return [interpreter, "-I", "-S", "-B", home, "--state", state, "--socket", socket]
+
+
+def _start(state: str, socket: str, scope: tuple[str, ...]) -> None:
+    command = _command(state, socket)
+    try:
+        ready, its = os.pipe()
+    except OSError as error:
+        raise KeeperGone(f"the keeper cannot be waited for: {error}") from error
     try:
         with subprocess.Popen(
-            [*command, "--state", state, "--socket", socket, "--ready-fd", str(its)],
+            [*scope, *command, "--ready-fd", str(its)],
             env=_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -84,7 +171,7 @@ def _start(state: str, socket: str, scope: tuple[str, ...]) -> None:
             its = -1
             word = _read_line(ready)
     except OSError as error:
-        raise KeeperGone(f"the keeper's interpreter {interpreter} cannot be run: {error}") from error
+        raise KeeperGone(f"the keeper's interpreter {command[0]} cannot be run: {error}") from error
     finally:
         os.close(ready)
         if its >= 0:
@@ -98,7 +185,7 @@ def _environment() -> dict[str, str]:
     kept = ("PATH", "TZ", CRASH_VARIABLE)
     return {
         **{name: os.environ[name] for name in kept if name in os.environ},
-        "XDG_RUNTIME_DIR": _run_directory(),
+        "XDG_RUNTIME_DIR": run_directory(os.environ, os.getuid()),
     }
 
 

@@ -89,6 +89,16 @@ class Decoder:
         self._bytes += data
         self._fds.extend(fds)
 
+    @property
+    def unfinished(self) -> bytes:
+        """What came of a frame that is not whole."""
+        return bytes(self._bytes)
+
+    @property
+    def has_descriptors(self) -> bool:
+        """True while descriptors wait for the rest of their frame."""
+        return bool(self._fds)
+
     def frames(self) -> Iterator[Frame]:
         """Every whole frame so far. Raises BadFrame."""
         while (frame := self._next()) is not None:

@@ -17,6 +17,7 @@ from claudectld.ports import (
     EndedRun,
     Grown,
     Keeper,
+    KeeperCode,
     KeeperEvent,
     KeeperGone,
     KeeperLost,
@@ -24,6 +25,7 @@ from claudectld.ports import (
     LiveRun,
     SpawnFailed,
     SpawnSpec,
+    UpgradeRefused,
 )
 from tests.claudectld.keeper.harness import DEADLINE_S, Home, new_home, spec
 from tests.fakes.keeper import FakeKeeper
@@ -60,6 +62,14 @@ class World(Protocol):
         """Kill the keeper."""
         ...
 
+    def code(self) -> KeeperCode:
+        """Code that the keeper can go on in."""
+        ...
+
+    def broken_code(self) -> KeeperCode:
+        """Code that it cannot go on in."""
+        ...
+
 
 class FakeWorld:
     """The fake does as it is told."""
@@ -84,6 +94,13 @@ class FakeWorld:
 
     def lose(self) -> None:
         self.fake.lose()
+
+    def code(self) -> KeeperCode:
+        return KeeperCode(name="newer", directory="/newer", interpreter="/python")
+
+    def broken_code(self) -> KeeperCode:
+        self.fake.refused_codes["broken"] = UpgradeRefused("it is broken")
+        return KeeperCode(name="broken", directory="/broken", interpreter="/python")
 
 
 OBEDIENT = (
@@ -122,6 +139,12 @@ class RealWorld:
     def lose(self) -> None:
         self._process.kill()
         self._process.wait()
+
+    def code(self) -> KeeperCode:
+        return self._home.code()
+
+    def broken_code(self) -> KeeperCode:
+        return self._home.code("broken", log=("import os", "raise ValueError('it is broken')"))
 
     def _tell(self, run: RunId, line: str) -> None:
         with open(self._home.path / run, "w") as fifo:
@@ -308,6 +331,42 @@ async def test_what_is_asked_of_no_run_or_an_ended_one_is_nothing(make: Make) ->
             assert not await world.keeper.type(run, "batch", b"x")
 
 
+async def test_a_keeper_goes_on_in_other_code_with_everything_it_holds(make: Make) -> None:
+    async with make() as world:
+        events = world.keeper.events()
+        before = await world.keeper.hello()
+        _, run = await started(world)
+        _, ending = await started(world)
+        world.exit(ending.run, 3)
+        ended = await until_ended(events)
+        assert await world.keeper.type(run.run, "1", b"x")
+
+        code = world.code()
+        assert await world.keeper.upgrade(code) == code.name
+        after = await world.keeper.hello()
+        assert (after.code, before.code == code.name) == (code.name, False)
+        assert after.keeper == before.keeper
+        assert ([live.run for live in after.live], after.ended) == ([run.run], (ended,))
+        assert await world.keeper.type(run.run, "1", b"x")
+        world.print(run.run, "hello")
+        await world.keeper.watch(run.run, 0)
+        assert await following(events) == Grown(run=run.run, size_bytes=5)
+        world.exit(run.run, 0)
+        assert (await until_ended(events)).exit.code == 0
+
+
+async def test_a_keeper_that_cannot_go_on_in_other_code_goes_on_in_its_own(make: Make) -> None:
+    async with make() as world:
+        before = await world.keeper.hello()
+        _, run = await started(world)
+        with pytest.raises(UpgradeRefused, match="it is broken") as caught:
+            await world.keeper.upgrade(world.broken_code())
+        assert not caught.value.is_busy
+        after = await world.keeper.hello()
+        assert (after.keeper, after.code) == (before.keeper, before.code)
+        assert [live.run for live in after.live] == [run.run]
+
+
 async def test_a_lost_keeper_is_the_last_event_and_every_later_answer(make: Make) -> None:
     async with make() as world:
         await world.keeper.hello()
@@ -327,6 +386,7 @@ async def test_a_lost_keeper_is_the_last_event_and_every_later_answer(make: Make
             world.keeper.signal(run.run, signal.SIGKILL),
             world.keeper.end(run.run, signal.SIGKILL),
             world.keeper.watch(run.run, 0),
+            world.keeper.upgrade(world.code()),
         ):
             with pytest.raises(KeeperGone):
                 await call

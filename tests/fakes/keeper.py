@@ -12,6 +12,7 @@ from claudectld.ports import (
     EndedRun,
     Grown,
     InputFull,
+    KeeperCode,
     KeeperEvent,
     KeeperGone,
     KeeperHello,
@@ -19,6 +20,7 @@ from claudectld.ports import (
     LiveRun,
     SpawnFailed,
     SpawnSpec,
+    UpgradeRefused,
 )
 
 BOOT_ID = "00000000-0000-4000-8000-00000000b007"
@@ -68,6 +70,9 @@ class FakeKeeper:
         """Runs that cannot be started."""
         self.deaf: set[RunId] = set()
         """Runs that read nothing: typing raises InputFull."""
+        self.code = "first"
+        self.refused_codes: dict[str, UpgradeRefused] = {}
+        """Code that it does not go on in, by name."""
         self._epoch = 0
         self._lost: str | None = None
         self._tell, self._told = anyio.create_memory_object_stream[KeeperEvent](math.inf)
@@ -114,6 +119,7 @@ class FakeKeeper:
             ended=tuple(
                 held.ended for held in self.runs.values() if held.ended is not None and not held.acknowledged
             ),
+            code=self.code,
         )
 
     async def spawn(self, spec: SpawnSpec) -> LiveRun | EndedRun:
@@ -142,6 +148,14 @@ class FakeKeeper:
         if held.ended is None or held.spec.session != session:
             raise ValueError("live: a live run cannot be forgotten")
         del self.runs[run]
+
+    async def upgrade(self, code: KeeperCode) -> str:
+        """Go on in other code."""
+        self._check()
+        if (refusal := self.refused_codes.get(code.name)) is not None:
+            raise refusal
+        self.code = code.name
+        return code.name
 
     async def events(self) -> AsyncIterator[KeeperEvent]:
         """What happens, in order; ends after KeeperLost."""

@@ -19,7 +19,7 @@ from claudectl_protocol.sessions import RunId, SessionId, Size
 from claudectld.core.session import LaunchContext
 from claudectld.keeper import copy, processes
 from claudectld.keeper.client import KeeperClient
-from claudectld.ports import EndedRun, Grown, KeeperEvent, KeeperLost, LiveRun, SpawnSpec
+from claudectld.ports import EndedRun, Grown, KeeperCode, KeeperEvent, KeeperLost, LiveRun, SpawnSpec
 
 DEADLINE_S = 20.0
 """No test waits longer for anything; none should come near."""
@@ -36,18 +36,18 @@ class Home:
         self.copy = Path(copy.install(str(self.state)))
         self._started: list[subprocess.Popen[bytes]] = []
 
-    def command(self, *more: str) -> list[str]:
+    def command(self, *more: str, copy: str = "") -> list[str]:
         """The command line of a keeper for this home."""
-        interpreter = [INTERPRETER, "-I", "-S", "-B", str(self.copy)]
+        interpreter = [INTERPRETER, "-I", "-S", "-B", copy or str(self.copy)]
         return [*interpreter, "--state", str(self.state), "--socket", str(self.socket), *more]
 
-    def start(self, crash: str = "", launcher: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+    def start(self, crash: str = "", launcher: Sequence[str] = (), copy: str = "") -> subprocess.Popen[bytes]:
         """A keeper in the foreground, serving when this returns."""
         ready, its = os.pipe()
         environment = {"CLAUDECTL_KEEPER_CRASH": crash} if crash else {}
         try:
             process = subprocess.Popen(
-                [*launcher, *self.command("--foreground", "--ready-fd", str(its))],
+                [*launcher, *self.command("--foreground", "--ready-fd", str(its), copy=copy)],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -63,10 +63,26 @@ class Home:
             os.close(ready)
         return process
 
+    def code(self, name: str = "newer", **edits: tuple[str, str]) -> KeeperCode:
+        """Another copy of the code; `edits` are (text, replacement) by module. Without one only a comment differs."""
+        directory = self.state / "keeper" / name
+        shutil.copytree(self.copy, directory)
+        for module, (text, replacement) in (edits or {"log": ("import os", "import os  # newer")}).items():
+            path = directory / "keeper" / f"{module}.py"
+            source = path.read_text()
+            assert text in source, (module, text)
+            path.write_text(source.replace(text, replacement, 1))
+        return KeeperCode(name=name, directory=str(directory), interpreter=INTERPRETER)
+
+    @property
+    def log(self) -> str:
+        """What the keepers of this home have logged."""
+        return (self.state / "logs" / "keeper.log").read_text()
+
     @asynccontextmanager
-    async def desk(self) -> AsyncIterator["Desk"]:
+    async def desk(self, deadline_s: float = DEADLINE_S * 3) -> AsyncIterator["Desk"]:
         """A controlling client that has said hello."""
-        with anyio.fail_after(DEADLINE_S * 3):
+        with anyio.fail_after(deadline_s):
             async with KeeperClient(self.socket) as client:
                 await client.hello()
                 yield Desk(self, client)

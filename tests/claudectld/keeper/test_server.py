@@ -299,7 +299,8 @@ class Defective(Server):
 
 loop = Loop()
 endpoint = Endpoint(sys.argv[1])
-server = Defective(sys.argv[2], (1024, 1024), loop, Log(sys.argv[2] + "/log"))
+log = Log(sys.argv[2] + "/log")
+server = Defective(sys.argv[2], (1024, 1024), loop, log, code="code", upgrade=lambda request, caller: None)
 with socket.socket(socket.AF_UNIX) as client:
     client.connect(sys.argv[1])
     server.accept(endpoint.listener)

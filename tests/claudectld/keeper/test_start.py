@@ -51,6 +51,90 @@ async def test_a_keeper_started_inside_a_session_does_not_carry_its_marker(
     assert b"SECRET" not in environment
 
 
+SYSTEMCTL = """#!/bin/sh
+# Stands in for systemctl: what it was asked for is in `asked`, and by which call it obeys is in `obeys_at`.
+echo "$*" >> {home}/asked
+[ -e {home}/refuses ] && {{ echo 'Job failed.' >&2; exit 1; }}
+[ $(wc -l < {home}/asked) -ge $(cat {home}/obeys_at) ] || exit 0
+exec {keeper} >/dev/null 2>&1
+"""
+
+
+@pytest.fixture
+def service(home: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """A home where the keeper's unit is installed, and a service manager that starts keepers when it is asked."""
+    install_unit(home, str(home.state))
+    (home.path / "systemd").mkdir()
+    (home.path / "systemd" / "private").touch()
+    (home.path / "obeys_at").write_text("1")
+    program = home.path / "bin" / "systemctl"
+    program.parent.mkdir()
+    program.write_text(SYSTEMCTL.format(home=home.path, keeper=" ".join(home.command())))
+    program.chmod(0o700)
+    # No other program is there: a keeper that is not started by systemctl is started by the daemon itself.
+    monkeypatch.setenv("PATH", f"{program.parent}:/bin")
+    monkeypatch.setattr("claudectld.keeper.start._scope", lambda: ())
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(home.path))
+    monkeypatch.setenv("HOME", str(home.path))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    return home
+
+
+def install_unit(home: Home, state: str) -> None:
+    """The keeper's unit, for a state directory."""
+    unit = home.path / ".config" / "systemd" / "user" / "claudectl-keeper.service"
+    unit.parent.mkdir(parents=True, exist_ok=True)
+    unit.write_text(f"[Unit]\nX-Claudectl-State={state}\n")
+
+
+def asked(home: Home) -> list[str]:
+    """What systemctl was asked for."""
+    path = home.path / "asked"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+async def check_and_end(home: Home) -> None:
+    """A keeper serves, and ends."""
+    async with KeeperClient(home.socket) as client:
+        keeper = (await client.hello()).keeper
+    os.kill(keeper.pid, signal.SIGTERM)
+    wait_gone(keeper.pid)
+
+
+async def test_where_its_service_is_installed_the_service_manager_starts_it(service: Home) -> None:
+    await start_keeper(service.state, service.socket)
+    assert asked(service) == ["--user start claudectl-keeper.service"]
+    await check_and_end(service)
+
+
+async def test_a_service_that_counts_as_started_while_its_keeper_leaves_is_asked_again(service: Home) -> None:
+    (service.path / "obeys_at").write_text("3")
+    await start_keeper(service.state, service.socket)
+    assert len(asked(service)) == 3
+    await check_and_end(service)
+
+
+async def test_where_the_service_does_not_start_the_keeper_is_started_without_it(service: Home) -> None:
+    (service.path / "refuses").touch()
+    await start_keeper(service.state, service.socket)
+    assert len(asked(service)) == 1
+    await check_and_end(service)
+
+
+async def test_a_service_for_another_state_directory_is_left_alone(service: Home) -> None:
+    install_unit(service, "/another/claudectl")
+    await start_keeper(service.state, service.socket)
+    assert asked(service) == []
+    await check_and_end(service)
+
+
+async def test_where_no_service_manager_runs_none_is_asked(service: Home) -> None:
+    (service.path / "systemd" / "private").unlink()
+    await start_keeper(service.state, service.socket)
+    assert asked(service) == []
+    await check_and_end(service)
+
+
 async def test_a_keeper_that_cannot_start_is_a_sentence(home: Home) -> None:
     home.socket.parent.mkdir()
     home.socket.parent.chmod(0o755)
