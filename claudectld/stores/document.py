@@ -110,7 +110,8 @@ class Document:
         if complaint:
             why = f"{name} {complaint}: it may be another program's and is left alone"
             return Reading(Condition.FOREIGN, {}, (why,), why)
-        if envelope.edited:
+        # Versions before the first schema had no checksums.
+        if envelope.edited and envelope.schema:
             return Reading(
                 Condition.GOOD, envelope.body, (f"{name} was edited by hand: its content is used",)
             )

@@ -1,24 +1,31 @@
 """The global file, `data.json`: which directories are projects, and the sessions that belong to none."""
 
+import itertools
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
 from claudectl_protocol.faults import Rejected, StoreFailed, StoreReadOnly
 from claudectl_protocol.sessions import SessionId
 from claudectl_protocol.text import plain
-from claudectld.core.session import Session
-from claudectld.stores import roll
+from claudectld.core.session import Session, encode
+from claudectld.stores import legacy, roll
 from claudectld.stores.document import Condition, Document, Reading
 from claudectld.stores.envelope import JsonObject
-from claudectld.stores.files import Directory, error_name, make_directories
+from claudectld.stores.files import BACKUP, Directory, error_name, make_directories
+from claudectld.stores.legacy import Older
 
 DATA = "data.json"
+OLDER = ".older-"
+"""Between the name of the file and the date at which an earlier version's was kept."""
 
-_PROJECTS = "projects"
+_PROJECTS = legacy.PROJECTS
 _ENTRY = frozenset({"path", "added_at"})
+_OLDER_COPY = "older_copy"
+"""Names the copy of the earlier version's file that this one was made from."""
 
 
 class GlobalContent(NamedTuple):
@@ -27,6 +34,18 @@ class GlobalContent(NamedTuple):
     projects: tuple[str, ...] = ()
     sessions: tuple[Session, ...] = ()
     notices: tuple[str, ...] = ()
+
+
+class Left(NamedTuple):
+    """What an earlier version has left to be moved: sessions of all projects, and projects that have no files of
+    ours yet."""
+
+    sessions: tuple[Older, ...] = ()
+    unopened: tuple[str, ...] = ()
+    closed: frozenset[str] = frozenset()
+    """Projects that the person has taken off the list since."""
+    notices: tuple[str, ...] = ()
+    """What had to be repaired to read it."""
 
 
 class GlobalFile:
@@ -58,14 +77,35 @@ class GlobalFile:
             except OSError as error:
                 why = f"{self._directory} cannot be opened ({error_name(error)})"
                 return GlobalContent(notices=(plain(why),))
-            found = roll.read(reading.body, None, DATA)
+            body = _body(reading)
+            old = frozenset(older.place for older in legacy.find(body, "/", self._now()))
+            found = roll.read(legacy.without(body, old), None, DATA)
             self._known = frozenset(session.id for session in found.sessions)
-            entries = _entries(reading.body)
+            entries = _entries(body)
             notices = (*reading.notices, *_strange(entries), *found.notices)
             return GlobalContent(
                 tuple(sorted(_listed(entries))),
                 found.sessions,
-                tuple(plain(f"{self._directory}: {notice}") for notice in notices),
+                self._told(notices),
+            )
+
+    def left(self, home: str) -> Left:
+        """What an earlier version has left here; nothing where the file is not ours to change. `home` is $HOME."""
+        with self._lock:
+            try:
+                with Directory.open(self._directory, follow=True) as directory:
+                    reading = self._document.read(directory, self._now(), repair=True)
+            except OSError:
+                return Left()
+            if not reading.is_writable:
+                return Left()
+            body = _body(reading)
+            entries = _entries(body)
+            return Left(
+                legacy.find(body, home, self._now()),
+                tuple(sorted(_listed(entries) - _listed(entries, opened=True))),
+                frozenset(path for entry in entries if (path := _path(entry))) - _listed(entries),
+                self._told(reading.notices),
             )
 
     def check_writable(self) -> None:
@@ -84,7 +124,7 @@ class GlobalFile:
         with self._writing() as (directory, body):
             entries = _entries(body)
             listed = _listed(entries)
-            if path in listed and instead_of not in listed:
+            if path in _listed(entries, opened=True) and instead_of not in listed:
                 return
             if instead_of is not None:
                 entries = _without(entries, instead_of, self._now())
@@ -93,6 +133,27 @@ class GlobalFile:
             self._write(directory, following)
             self._write(directory, following)
 
+    def settle(self, home: str, moved: Collection[SessionId], own: Sequence[Session]) -> str:
+        """Take out sessions of an earlier version that are in their projects' files now. Returns the name of the
+        copy that is kept of the earlier version's file.
+
+        Args:
+            home: as for `left`.
+            moved: which.
+            own: those that belong to no project: they take their places here.
+        """
+        with self._writing() as (directory, body):
+            gone = [older for older in legacy.find(body, home, self._now()) if older.session.id in moved]
+            following = legacy.without(body, frozenset(older.place for older in gone))
+            present = following.get(roll.SESSIONS)
+            entries = present if isinstance(present, list) else []
+            known = {entry.get("id") for entry in entries if isinstance(entry, dict)}
+            new = [encode(session) for session in own if session.id not in known]
+            self._write(directory, {**following, roll.SESSIONS: [*entries, *new]})
+            if self._known is not None:
+                self._known |= {session.id for session in own}
+            return str(self._document.read(directory, self._now(), repair=True).body.get(_OLDER_COPY))
+
     def drop(self, path: str) -> None:
         """Take a project off the list; what else an older version kept with it stays in the file."""
         with self._writing() as (directory, body):
@@ -100,9 +161,35 @@ class GlobalFile:
             if path in _listed(entries):
                 self._write(directory, {**body, _PROJECTS: _without(entries, path, self._now())})
 
+    def _told(self, notices: Iterable[str]) -> tuple[str, ...]:
+        return tuple(plain(f"{self._directory}: {notice}") for notice in notices)
+
     def _write(self, directory: Directory, body: JsonObject) -> None:
         directory.sweep(DATA, self._now())
+        present = self._document.read(directory, self._now(), repair=True).body
+        if _OLDER_COPY in present:
+            body = {**body, _OLDER_COPY: present[_OLDER_COPY]}
+        elif legacy.is_old(present):
+            body = {**body, _OLDER_COPY: self._keep(directory)}
         self._document.write(directory, {_PROJECTS: [], roll.SESSIONS: [], **body})
+
+    def _keep(self, directory: Directory) -> str:
+        """Keep an earlier version's file for good, as it is; returns the copy's name."""
+        name = DATA if directory.signature(DATA) is not None else DATA + BACKUP
+        content = directory.read(name)
+        for present in directory.names():
+            # A death before the file itself was written.
+            if present.startswith(DATA + OLDER) and directory.read(present) == content:
+                return present
+        stem = f"{DATA}{OLDER}{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(self._now()))}"
+        for number in itertools.count():
+            copy = f"{stem}-{number:02d}" if number else stem
+            try:
+                directory.create_exclusively(copy, content)
+            except FileExistsError:
+                continue
+            return copy
+        raise AssertionError("there is always another number")
 
     @contextmanager
     def _writing(self) -> Iterator[tuple[Directory, JsonObject]]:
@@ -112,7 +199,7 @@ class GlobalFile:
                 with Directory.open(self._directory, follow=True) as directory:
                     reading = self._document.read(directory, self._now(), repair=True)
                     self._refuse(reading)
-                    yield directory, reading.body
+                    yield directory, _body(reading)
             except OSError as error:
                 raise Rejected(StoreFailed(path=self.path, error=error_name(error))) from error
 
@@ -129,10 +216,12 @@ class GlobalFile:
 
 
 def _shape(body: JsonObject) -> str:
-    for name in (_PROJECTS, roll.SESSIONS):
-        if not isinstance(body.get(name, []), list):
-            return f"has '{name}' of another shape than ours"
-    return ""
+    return "has projects or sessions of a shape that is not ours" if legacy.normal(body) is None else ""
+
+
+def _body(reading: Reading) -> JsonObject:
+    """The content in the present shape, whoever wrote it."""
+    return legacy.normal(reading.body) or {}
 
 
 def _entries(body: JsonObject) -> list[object]:
@@ -173,11 +262,15 @@ def _without(entries: list[object], path: str, now: float) -> list[object]:
     return following
 
 
-def _listed(entries: list[object]) -> frozenset[str]:
+def _listed(entries: list[object], *, opened: bool = False) -> frozenset[str]:
+    """The projects on the list; with `opened` those that a version of this shape has put there."""
     return frozenset(
         path
         for entry in entries
-        if isinstance(entry, dict) and "closed_at" not in entry and (path := _path(entry)) is not None
+        if isinstance(entry, dict)
+        and "closed_at" not in entry
+        and ("added_at" in entry or not opened)
+        and (path := _path(entry)) is not None
     )
 
 
@@ -185,5 +278,5 @@ def _strange(entries: list[object]) -> Iterator[str]:
     for number, entry in enumerate(entries, start=1):
         if _path(entry) is None:
             yield f"{DATA}: project {number} has no path and is kept as it is"
-        elif isinstance(entry, dict) and "sessions" in entry:
-            yield f"{DATA}: project {number} holds sessions of an older version, which are kept as they are"
+        elif isinstance(entry, dict) and roll.SESSIONS in entry:
+            yield f"{DATA}: project {number} still holds what an older version kept there"

@@ -13,7 +13,7 @@ from claudectl_protocol.sessions import SessionId
 from claudectl_protocol.text import plain
 from claudectld.core.session import Session
 from claudectld.ports import StoredProject
-from claudectld.stores import roll, stamp
+from claudectld.stores import legacy_session, roll, stamp
 from claudectld.stores.claim import DIRECTORY, PROJECT, SESSIONS, Claim, claim
 from claudectld.stores.document import Condition, Document, Reading
 from claudectld.stores.envelope import JsonObject
@@ -50,8 +50,12 @@ class ProjectFiles:
         self._sessions = Document(SESSIONS, roll.shape)
         self._known: frozenset[SessionId] | None = None
 
-    def load(self) -> Loaded:
-        """Read everything; writes nothing, except that damaged files of ours are set aside."""
+    def load(self, *, expected: bool = True) -> Loaded:
+        """Read everything; writes nothing, except that damaged files of ours are set aside.
+
+        Args:
+            expected: False for a project of an earlier version, which has never had files of ours.
+        """
         with self._lock:
             try:
                 directory = Directory.open(self._directory)
@@ -59,7 +63,8 @@ class ProjectFiles:
                 return self._closed(f"{DIRECTORY} is not used: {error.strerror}", available=True)
             except FileNotFoundError:
                 if os.path.isdir(self.path):
-                    why = f"{DIRECTORY} is gone: the sessions it held are lost"
+                    lost = f"{DIRECTORY} is gone: the sessions it held are lost"
+                    why = lost if expected else f"{DIRECTORY} could not be made yet"
                     # Known to be empty: the next save makes the directory again.
                     self._known = self._known or frozenset()
                     return self._closed(why, available=True, writable=os.access(self.path, os.W_OK))
@@ -86,6 +91,25 @@ class ProjectFiles:
                     return loaded
             except OSError as error:
                 raise Rejected(ProjectUnwritable(path=self.path, error=error_name(error))) from error
+
+    def add(self, sessions: Sequence[Session]) -> None:
+        """Put sessions to those that are there; one whose id is there already is not touched. After `open`.
+
+        Raises:
+            Rejected: StoreFailed, StoreReadOnly; nothing was changed.
+        """
+        with self._writing() as directory:
+            own = self._claim(directory)
+            if own.refusal is not None:
+                raise Rejected(own.refusal)
+            reading = self._readable(directory)
+            present = self._roll(reading.body, own.moved_from).sessions
+            known = {session.id for session in present}
+            new = legacy_session.named_apart(
+                [session for session in sessions if session.id not in known], present
+            )
+            if new:
+                self._write(directory, reading.body, [*present, *new], "")
 
     def settle(self) -> None:
         """Take over a project that was moved: its sessions and its stamp name the new path from now on.

@@ -10,6 +10,7 @@ from claudectld.core.session import Session
 from claudectld.ports import Stored, StoredProject
 from claudectld.stores.claim import DIRECTORY
 from claudectld.stores.global_file import GlobalFile
+from claudectld.stores.migration import Heritage, Migration
 from claudectld.stores.project_files import ProjectFiles
 from claudectld.stores.stamp import Owner
 
@@ -21,23 +22,42 @@ class FileSessionStore:
         config_directory: `$XDG_CONFIG_HOME/claudectl`; made when there is something to write.
         owner: who we are, from `stamp.owner(state_directory)`.
         now: the clock, seconds since the epoch.
+        heritage: what sessions of an earlier version get when they are moved to their projects.
     """
 
-    def __init__(self, config_directory: str, owner: Owner, now: Callable[[], float]) -> None:
+    def __init__(
+        self, config_directory: str, owner: Owner, now: Callable[[], float], heritage: Heritage
+    ) -> None:
         self._global = GlobalFile(config_directory, now)
+        self._migration = Migration(self._global, heritage, self._place)
+        self._waiting: frozenset[str] = frozenset()
         self._owner = owner
         self._now = now
         self._lock = threading.Lock()
         self._projects: dict[str, ProjectFiles] = {}
 
     def load(self) -> Stored:
-        """Read the global file and every known project; never raises for bad content."""
+        """Read the global file and every known project; never raises for bad content.
+
+        What an earlier version kept in the global file is moved to its projects first.
+        """
+        moved = self._migration.run()
+        self._waiting = moved.waiting
         content = self._global.read()
-        loaded = [self._files(path).load() for path in content.projects]
+        loaded = [self._files(path).load(expected=path not in moved.waiting) for path in content.projects]
         return Stored(
             projects=tuple(one.project for one in loaded),
             global_sessions=content.sessions,
-            notices=(*content.notices, *(notice for one in loaded for notice in one.notices)),
+            # Of the global file both may say the same.
+            notices=tuple(
+                dict.fromkeys(
+                    (
+                        *moved.notices,
+                        *content.notices,
+                        *(notice for one in loaded for notice in one.notices),
+                    )
+                )
+            ),
         )
 
     def open_project(self, path: str) -> StoredProject:
@@ -48,6 +68,12 @@ class FileSessionStore:
         if not os.path.isabs(path) or os.path.normpath(path) != path:
             raise ValueError(f"not a normal absolute path: {path!r}")
         self._global.check_writable()
+        if path in self._waiting:
+            self._waiting -= {path}
+            self._waiting |= self._migration.run(only=path).waiting
+        return self._open(path)
+
+    def _open(self, path: str) -> StoredProject:
         files = self._files(path)
         loaded = files.open()
         self._global.add(path, instead_of=loaded.moved_from)
@@ -62,6 +88,8 @@ class FileSessionStore:
     def find_project(self, path: str) -> StoredProject | None:
         """A project that was moved to `path`, which takes the place of its old path; one on the list that was out
         of reach; one that is not ours to change. None for anything else."""
+        if path in self._waiting and os.path.isdir(path):
+            return self.open_project(path)
         if not os.path.lexists(os.path.join(path, DIRECTORY)):
             return None
         with self._lock:
@@ -84,6 +112,10 @@ class FileSessionStore:
         self._global.drop(path)
         with self._lock:
             self._projects.pop(path, None)
+
+    def _place(self, path: str, sessions: Sequence[Session]) -> None:
+        self._open(path)
+        self._files(path).add(sessions)
 
     def _files(self, path: str) -> ProjectFiles:
         with self._lock:

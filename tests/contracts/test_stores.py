@@ -12,12 +12,13 @@ from claudectld.ports import PrivateStore, SessionStore
 from claudectld.stores import stamp
 from claudectld.stores.private import FilePrivateStore
 from claudectld.stores.sessions import FileSessionStore
-from tests.claudectld.stores.places import NOW, session, session_id
+from tests.claudectld.stores.places import NOW, heritage, session, session_id
 from tests.fakes.stores import MemoryPrivateStore, MemorySessionStore
 
 
 def _files(root: Path) -> SessionStore:
-    return FileSessionStore(str(root / "config"), stamp.owner(str(root / "state")), lambda: NOW)
+    state = root / "state"
+    return FileSessionStore(str(root / "config"), stamp.owner(str(state)), lambda: NOW, heritage(root, state))
 
 
 def _memory(_root: Path) -> SessionStore:

@@ -15,6 +15,7 @@ from claudectl_protocol.sessions import SessionId
 from claudectld.core.session import LaunchContext
 from claudectld.stores import files
 from claudectld.stores.private import FilePrivateStore
+from tests.claudectld.stores.older import put
 from tests.claudectld.stores.places import Places, session
 
 Act = Callable[[Places], Callable[[], object]]
@@ -71,6 +72,11 @@ def _keeping(places: Places) -> Callable[[], object]:
     return lambda: private.save_context(SESSION, LaunchContext(env={"N": "2"}))
 
 
+def _migrating(places: Places) -> Callable[[], object]:
+    put(places, "lists", missing=("blog",))
+    return places.store().load
+
+
 ACTS: dict[str, Act] = {
     "saving": _saving,
     "opening": _opening,
@@ -78,6 +84,7 @@ ACTS: dict[str, Act] = {
     "repairing": _repairing,
     "listing": _listing,
     "keeping": _keeping,
+    "migrating": _migrating,
 }
 
 

@@ -4,13 +4,17 @@ import json
 import os
 import sys
 import uuid
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from claudectl_protocol.sessions import ConversationEntry, ConversationId, Lifecycle, RunId, SessionId
 from claudectld.core.session import ProcessIdentity, Run, Session
+from claudectld.project import project_of
 from claudectld.stores import stamp
+from claudectld.stores.migration import Heritage
+from claudectld.stores.private import FilePrivateStore
 from claudectld.stores.sessions import FileSessionStore
 
 NOW = 1795348800.0
@@ -39,7 +43,9 @@ class Places:
 
     def store(self) -> FileSessionStore:
         """A store that has seen nothing yet, as after a restart of the daemon."""
-        return FileSessionStore(str(self.config), stamp.owner(str(self.state)), lambda: NOW)
+        return FileSessionStore(
+            str(self.config), stamp.owner(str(self.state)), lambda: NOW, heritage(self.root, self.state)
+        )
 
     def saved(self, *sessions: Session) -> FileSessionStore:
         """A store whose project holds these sessions."""
@@ -47,6 +53,16 @@ class Places:
         store.open_project(str(self.project))
         store.save_project(str(self.project), sessions)
         return store
+
+
+def heritage(home: Path, state: Path) -> Heritage:
+    """What sessions of an earlier version get here."""
+    return Heritage(
+        home=str(home),
+        env={"PATH": "/bin", "LANG": "C"},
+        private=FilePrivateStore(str(state)),
+        project_of=partial(project_of, home=str(home)),
+    )
 
 
 def session(name: str, project: Path | str | None = None, **changes: object) -> Session:

@@ -13,6 +13,7 @@ import pytest
 from claudectld.core.session import LaunchContext
 from claudectld.stores.private import FilePrivateStore
 from tests.claudectld.stores.crashes import SESSION
+from tests.claudectld.stores.older import EXPECTED, GOLDEN, copies, sessions, wanted
 from tests.claudectld.stores.places import Places, environment, session
 
 POINTS = {
@@ -151,6 +152,20 @@ def test_a_save_of_the_global_file_that_died_at_any_step_keeps_the_projects(tmp_
 
     assert set(found) == {"a", "ab"}
     assert found == sorted(found)
+
+
+def test_a_migration_that_died_at_any_step_is_done_by_the_next_start(tmp_path: Path) -> None:
+    for places in _places_after(tmp_path, "migrating"):
+        original = (GOLDEN / "lists.json").read_text().replace("@HOME@", str(places.root))
+        places.store().load()
+        (places.root / "blog").mkdir()
+
+        loaded = places.store().load()
+
+        assert wanted(loaded) == EXPECTED["lists"]
+        assert copies(places) == [original.encode()]
+        for moved in (one for some in sessions(loaded).values() for one in some):
+            assert FilePrivateStore(str(places.state)).load_context(moved.id) is not None
 
 
 def test_a_context_is_the_one_before_or_after(tmp_path: Path) -> None:
