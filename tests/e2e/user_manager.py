@@ -22,14 +22,18 @@ PREPARATIONS = (
 )
 
 
-def start_manager(home: Path) -> None:
-    """A fresh /proc, /run and cgroup tree, and in it `systemd --user`, ready."""
+def isolate() -> None:
+    """A fresh /proc, /run and cgroup tree."""
     for command in PREPARATIONS:
         if subprocess.run(command, check=False, capture_output=True).returncode and command[0] == "mount":
             raise SystemExit(NOT_HERE)
     Path("/run/systemd/system").mkdir(parents=True)
     RUN.mkdir(parents=True, mode=0o700)
-    subprocess.Popen(
+
+
+def start_manager(home: Path) -> "subprocess.Popen[bytes]":
+    """`systemd --user`, ready."""
+    manager = subprocess.Popen(
         ["/lib/systemd/systemd", "--user"],
         env={"HOME": str(home), "XDG_RUNTIME_DIR": str(RUN), "PATH": os.defpath},
         stdout=subprocess.DEVNULL,
@@ -37,6 +41,7 @@ def start_manager(home: Path) -> None:
     )
     private = RUN / "systemd" / "private"
     wait_for_file(private.parent, lambda: private.exists() or None, deadline_s=DEADLINE_S)
+    return manager
 
 
 def cgroup_of(pid: int) -> Path:
@@ -51,6 +56,7 @@ def cgroup_of(pid: int) -> Path:
 def main() -> None:
     """Play the scene; a failed assertion is the exit code."""
     with World() as world:
+        isolate()
         start_manager(world.home)
         world.env["XDG_RUNTIME_DIR"] = str(RUN)
         subprocess.run(
