@@ -1,4 +1,5 @@
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -123,3 +124,78 @@ def test_an_empty_program_name_is_refused() -> None:
     with pytest.raises(Rejected) as refusal:
         program.find_program("", {"PATH": "/usr/bin"}, "/")
     assert refusal.value.fault == ProgramNotFound(program="", searched=())
+
+
+NPX = """#!/bin/sh
+# Like npx: says where it has put the program, and what it was asked.
+echo "$@" > "{asked}"
+cat > "{typed}"
+echo "{claude}"
+"""
+CLAUDE = '#!/bin/sh\nprintf "%s\\n" $$ "$@"\n'
+
+
+def test_claude_that_is_installed_is_run_itself_whatever_was_agreed_to(tmp_path: Path) -> None:
+    installed = executable(tmp_path / "bin" / "claude")
+    executable(tmp_path / "bin" / "npx")
+
+    assert program.claude_command({"PATH": f"{tmp_path}/bin"}, via_npx=True) == (installed,)
+
+
+def test_npx_is_never_used_without_agreement(tmp_path: Path) -> None:
+    executable(tmp_path / "bin" / "npx")
+
+    with pytest.raises(Rejected) as refusal:
+        program.claude_command({"PATH": f"{tmp_path}/bin"}, str(tmp_path / "none"))
+
+    assert refusal.value.fault == ClaudeCodeNotFound(searched=(str(tmp_path / "none"),))
+
+
+def test_without_npx_everything_that_was_tried_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = {"PATH": str(tmp_path)}
+    # A machine may have one where it is always looked for.
+    monkeypatch.setattr("claudectld.claude.program._ABSOLUTE", ())
+    with pytest.raises(Rejected) as refusal:
+        program.claude_command(env, str(tmp_path / "none"), via_npx=True)
+    assert isinstance(refusal.value.fault, ClaudeCodeNotFound)
+    assert refusal.value.fault.searched[:2] == (str(tmp_path / "none"), str(tmp_path / "npx"))
+
+
+def test_through_npx_the_process_becomes_claude_with_its_own_arguments_and_input(tmp_path: Path) -> None:
+    claude = tmp_path / "cache" / "claude"
+    executable(claude)
+    claude.write_text(f"{CLAUDE}cat\n")
+    npx = tmp_path / "bin" / "npx"
+    executable(npx)
+    npx.write_text(NPX.format(asked=tmp_path / "asked", typed=tmp_path / "typed", claude=claude))
+    env = {"PATH": f"{tmp_path}/bin:/usr/bin:/bin"}
+
+    words = program.claude_command(env, str(tmp_path / "none"), via_npx=True)
+    process = subprocess.Popen(
+        [*words, "--session-id", "a b", "--", "$(x)"],
+        env=env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    out, _ = process.communicate("typed early", timeout=20)
+
+    assert out.splitlines() == [str(process.pid), "--session-id", "a b", "--", "$(x)", "typed early"]
+    assert (tmp_path / "asked").read_text() == (
+        "-y --package=@anthropic-ai/claude-code -c command -v claude\n"
+    )
+    assert (tmp_path / "typed").read_text() == ""
+
+
+def test_an_npx_that_fails_ends_the_session_with_its_code(tmp_path: Path) -> None:
+    npx = tmp_path / "bin" / "npx"
+    executable(npx)
+    npx.write_text("#!/bin/sh\necho no network >&2; exit 9\n")
+    env = {"PATH": f"{tmp_path}/bin:/usr/bin:/bin"}
+
+    words = program.claude_command(env, str(tmp_path / "none"), via_npx=True)
+    done = subprocess.run(words, env=env, capture_output=True, text=True, check=False, timeout=20)
+
+    assert (done.returncode, done.stdout, done.stderr) == (9, "", "no network\n")
