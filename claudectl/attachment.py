@@ -1,5 +1,6 @@
 """One person's view of a session, over as many connections as it takes: copies between terminal and socket."""
 
+import math
 import os
 import select
 import signal
@@ -24,6 +25,8 @@ ESCAPE_S = 0.02
 _READ_BYTES = 64 * 1024
 _UNSENT_BYTES = 1024 * 1024
 """Input that may wait for a child that does not read; more is left in the terminal."""
+SUCCESSOR_S = 5.0
+"""How long the next daemon may take to serve after one that was told to leave."""
 _FIRST_BACK_OFF_S = 0.05
 _LONGEST_BACK_OFF_S = 1.0
 
@@ -46,16 +49,21 @@ class Attachment:
         launcher: the way to the daemon, also after it was restarted.
         target: the session as the person named it.
         terminal: where it is shown.
-        read_only: send neither keys nor sizes.
+        read_only: send no keys, and leave the session's size as it is.
+        history: how many lines that have scrolled away are shown first.
     """
 
-    def __init__(self, launcher: Launcher, target: Target, terminal: Terminal, *, read_only: bool) -> None:
+    def __init__(
+        self, launcher: Launcher, target: Target, terminal: Terminal, *, read_only: bool, history: int
+    ) -> None:
         self._launcher = launcher
         self._target = target
         self._terminal = terminal
         self._read_only = read_only
+        self._history = history
         self._attached: Attached | None = None
-        self._offset = 0
+        self._offset: int | None = None
+        """What has been shown; None while only a picture has been, which says nothing about single bytes."""
         self._progress = True
         """Something came since the last break."""
         self._keys = KeyFilter(drop_suspend=False)
@@ -75,9 +83,14 @@ class Attachment:
                 while True:
                     try:
                         with client:
-                            return self._parting(self._copy(client, resized))
+                            end = self._copy(client, resized)
                     except ConnectionLost:
-                        reached = self._reconnected()
+                        reached = self._reconnected(self._launcher.silent(), math.inf)
+                    else:
+                        if not isinstance(end, End) or end.reason is not EndReason.SHUTTING_DOWN:
+                            return self._parting(end)
+                        # Somebody had it leave, and is not to have it back from here: but another may follow.
+                        reached = self._reconnected(self._launcher.silent(autostart=False), SUCCESSOR_S)
                     if not isinstance(reached, Client):
                         return self._parting(reached)
                     client = reached
@@ -91,10 +104,12 @@ class Attachment:
         before = self._attached
         call = Attach(
             target=self._target,
-            size=self._terminal.size,
+            # What goes to a file or a pipe is the output itself, not what fits into some window.
+            size=self._terminal.size if self._terminal.paints or not self._read_only else None,
             read_only=self._read_only,
             run=None if before is None else before.run,
-            offset=None if before is None else self._offset,
+            offset=self._offset,
+            history=self._history if before is None else 0,
         )
         try:
             attached = client.call(call)
@@ -102,19 +117,19 @@ class Attachment:
             client.close()
             raise
         self._attached = attached
-        self._offset = attached.offset
+        self._offset = attached.offset if attached.resumed else None
         # Whatever it is called by then, it is this session that must come back after a break.
         self._target = Target(text=attached.session, cwd=self._target.cwd, all_projects=True)
         self._keys = KeyFilter(drop_suspend=not attached.suspend_key)
         return client
 
-    def _reconnected(self) -> Client | End | Detached:
-        """A new connection after one broke, or how the view ended meanwhile."""
+    def _reconnected(self, launcher: Launcher, patience_s: float) -> Client | End | Detached:
+        """A new connection after one broke, or how the view ended meanwhile: also by nobody coming in time."""
+        give_up_at = monotonic() + patience_s
         # A daemon that breaks over this very session must not be started again and again without a pause.
         if not self._progress and self._discards_detach(_LONGEST_BACK_OFF_S):
             return Detached()
         self._progress = False
-        launcher = self._launcher.silent()
         back_off_s = _FIRST_BACK_OFF_S
         while True:
             try:
@@ -139,6 +154,8 @@ class Attachment:
                 return Detached()
             if self._discards_detach(back_off_s):
                 return Detached()
+            if monotonic() > give_up_at:
+                return End(reason=EndReason.SHUTTING_DOWN)
             back_off_s = min(2 * back_off_s, _LONGEST_BACK_OFF_S)
 
     def _discards_detach(self, wait_s: float) -> bool:
@@ -166,7 +183,7 @@ class Attachment:
             if resized in readable:
                 os.read(resized, 4096)
                 self._terminal.make_raw()
-                if not self._read_only:
+                if self._terminal.paints or not self._read_only:
                     client.resize(self._terminal.size)
             if self._terminal.input_fd in readable:
                 typed = self._typed()
@@ -214,9 +231,9 @@ class Attachment:
             case Data(offset=offset, data=data):
                 self._terminal.show(data)
                 self._offset = offset
-            case Repaint(offset=offset, data=data):
+            case Repaint(data=data):
                 self._terminal.repaint(data)
-                self._offset = offset
+                self._offset = None
             case Ended(end=end):
                 return end
         return None

@@ -27,6 +27,9 @@ VERBS = (
     "status",
     "project",
     "daemon",
+    "doctor",
+    "completion",
+    "config",
 )
 HINT = "claudectl: start a session with 'claudectl new', see all verbs with 'claudectl --help'"
 _OFF = ("0", "no", "off", "false")

@@ -4,7 +4,7 @@ from typing import TypeVar
 
 import msgspec
 
-from claudectl_protocol.calls import ProjectDetail, SessionList
+from claudectl_protocol.calls import KeeperUpgrade, ProjectDetail, ScreenView, SessionList
 from claudectl_protocol.faults import AnyFault
 from claudectl_protocol.sessions import DaemonStatus, ProjectInfo, SessionDetail, SessionInfo
 
@@ -40,6 +40,12 @@ class DetailDocument(Document, frozen=True, kw_only=True):
     detail: SessionDetail
 
 
+class ScreenDocument(Document, frozen=True, kw_only=True):
+    """What a session's terminal shows."""
+
+    screen: ScreenView
+
+
 class TargetsDocument(Document, frozen=True, kw_only=True):
     """The targets that something was done to, as they were given."""
 
@@ -50,6 +56,36 @@ class DaemonDocument(Document, frozen=True, kw_only=True):
     """The daemon, or null when none runs."""
 
     daemon: DaemonStatus | None
+
+
+class UpgradeDocument(Document, frozen=True, kw_only=True):
+    """The daemon that serves after an upgrade, and what it has done about the keeper."""
+
+    daemon: DaemonStatus
+    keeper: KeeperUpgrade
+
+
+class ServiceDocument(Document, frozen=True, kw_only=True):
+    """The daemon's service: no files when it is not installed. `lingering` is null where there is no such choice."""
+
+    files: tuple[str, ...] = ()
+    daemon: DaemonStatus | None = None
+    keeper_in_service: bool = False
+    """False for a keeper that ran before; it comes into the service when it starts next."""
+    lingering: bool | None = None
+
+
+class LogText(msgspec.Struct, frozen=True, kw_only=True):
+    """The last lines of one log."""
+
+    path: str
+    lines: tuple[str, ...]
+
+
+class LogsDocument(Document, frozen=True, kw_only=True):
+    """The daemon's own log, and the keeper's if that was asked for."""
+
+    logs: tuple[LogText, ...]
 
 
 class ProjectsDocument(Document, frozen=True, kw_only=True):
@@ -65,8 +101,47 @@ class ProjectDocument(Document, frozen=True, kw_only=True):
     sessions: tuple[SessionInfo, ...] | None = None
 
 
+class SettingInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """One setting as it holds; `origin` is file or default, `line` where in the file."""
+
+    key: str
+    value: str | int | float | bool
+    default: str | int | float | bool
+    origin: str
+    line: int | None
+
+
+class ConfigDocument(Document, frozen=True, kw_only=True):
+    """Settings, after config show (all) and config set (the one)."""
+
+    path: str
+    settings: tuple[SettingInfo, ...]
+
+
+class SettingProblem(msgspec.Struct, frozen=True, kw_only=True):
+    """Something wrong in the file; `line` and `column` count from 1, null where they cannot be told."""
+
+    why: str
+    line: int | None
+    column: int | None
+
+
+class ConfigCheckDocument(Document, frozen=True, kw_only=True):
+    """What is wrong with the file; nothing of it is used unless this is empty."""
+
+    path: str
+    problems: tuple[SettingProblem, ...]
+
+
+class ConfigPathDocument(Document, frozen=True, kw_only=True):
+    """Where the file is or would be."""
+
+    path: str
+    exists: bool
+
+
 class Trouble(msgspec.Struct, frozen=True, kw_only=True):
-    """An error that is no fault of the daemon's; `t` is usage, daemon_unreachable or protocol."""
+    """An error that is no fault of the daemon's; `t` is usage, daemon_unreachable, protocol or service."""
 
     t: str
     why: str

@@ -8,14 +8,15 @@ import click
 from claudectl.documents import ErrorDocument, Trouble, json_text
 from claudectl.exit_codes import ExitCode, exit_code
 from claudectl.render import RESTART, explain, explain_mismatch
+from claudectl.service.port import ServiceTrouble
 from claudectl.transport import DaemonUnreachable
 from claudectl_protocol.endpoint import NoHome
 from claudectl_protocol.faults import AnyFault, Rejected
 from claudectl_protocol.framing import RemoteProtocolError, VersionMismatch
 from claudectl_protocol.text import plain
 
-Expected = Rejected | DaemonUnreachable | RemoteProtocolError | NoHome | click.ClickException
-EXPECTED = (Rejected, DaemonUnreachable, RemoteProtocolError, NoHome, click.ClickException)
+Expected = Rejected | DaemonUnreachable | RemoteProtocolError | NoHome | ServiceTrouble | click.ClickException
+EXPECTED = (Rejected, DaemonUnreachable, RemoteProtocolError, NoHome, ServiceTrouble, click.ClickException)
 """What a command may raise; anything else is a defect and keeps its traceback."""
 
 
@@ -39,6 +40,8 @@ def failure(error: Expected) -> Failure:
         case RemoteProtocolError():
             why = f"the daemon does not keep to the protocol ({error}); replace it with {RESTART}"
             return _trouble("protocol", why, ExitCode.INTERNAL)
+        case ServiceTrouble(why=why, code=code):
+            return _trouble("service", why, code)
         case NoHome():
             return _trouble("usage", str(error), ExitCode.USAGE)
         case click.ClickException():

@@ -7,13 +7,17 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 from time import monotonic, sleep
-from typing import NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from claudectl.client import Client
 from claudectl.transport import ConnectionLost, DaemonUnreachable, NoDaemon
 from claudectl_protocol.calls import Call
-from claudectl_protocol.endpoint import make_directory
+from claudectl_protocol.endpoint import DAEMON_SOCKET, make_directory, socket_directory
+from claudectl_protocol.services import DAEMON_UNIT, SOCKET_KEY, installed_unit, unit_value
 from claudectl_protocol.text import plain
+
+if TYPE_CHECKING:
+    from claudectl.service.port import Services
 
 R = TypeVar("R")
 
@@ -54,9 +58,9 @@ class Launcher:
     ) -> None:
         self.socket_path = socket_path
         self.autostart = autostart
-        self._state_directory = state_directory
+        self.state_directory = state_directory
         self._logs = os.path.join(state_directory, "logs")
-        self._environment = daemon_environment(environment, socket_path)
+        self.environment = daemon_environment(environment, socket_path)
         self._say = say
 
     @property
@@ -64,13 +68,31 @@ class Launcher:
         """What a daemon that was started from here prints."""
         return os.path.join(self._logs, "claudectld.log")
 
-    def silent(self) -> "Launcher":
-        """The same way, for when there is a picture on the terminal that must not be written into."""
+    def services(self) -> "Services | None":
+        """The installed services of this daemon; None when it is started without any."""
+        uid = os.getuid()
+        if sys.platform != "darwin":
+            unit = installed_unit(DAEMON_UNIT, self.state_directory, self.environment, uid)
+            usual = os.path.join(socket_directory(uid, self.state_directory), DAEMON_SOCKET)
+            if unit is None or self.socket_path not in (usual, unit_value(unit, SOCKET_KEY)):
+                return None
+        # Running other programs is for the few commands that reach this line.
+        from claudectl.service.local import local_services
+
+        services = local_services(self.state_directory, self.environment)
+        return services if services.files() else None
+
+    def silent(self, *, autostart: bool = True) -> "Launcher":
+        """The same way, for when there is a picture on the terminal that must not be written into.
+
+        Args:
+            autostart: False to never start a daemon, even where one may be started.
+        """
         return Launcher(
             self.socket_path,
-            self._state_directory,
-            self._environment,
-            autostart=self.autostart,
+            self.state_directory,
+            self.environment,
+            autostart=self.autostart and autostart,
             say=_say_nothing,
         )
 
@@ -90,8 +112,9 @@ class Launcher:
         try:
             return Client.connect(self.socket_path)
         except (NoDaemon, ConnectionLost):
-            # A daemon that hangs up before a word is on its way out.
-            if not self.autostart:
+            # A daemon that hangs up before a word is on its way out. Where our installation was deleted or replaced
+            # under us there is nothing to start one with, but whoever did that will.
+            if not self.autostart or not os.path.exists(sys.executable):
                 raise
         return self.start()
 
@@ -112,24 +135,43 @@ class Launcher:
     def _start_alone(self) -> Client:
         deadline = monotonic() + READY_S
         back_off_s = _BACK_OFF_S
+        services = self.services()
+        how = ""
         while True:
             try:
-                return Client.connect(self.socket_path)
+                client = Client.connect(self.socket_path)
             except (NoDaemon, ConnectionLost) as error:
                 if monotonic() > deadline:
                     why = (
                         f"a daemon holds its lock but does not serve {self.socket_path}; see {self.log_path}"
                     )
                     raise DaemonUnreachable(why) from error
+            else:
+                if how:
+                    self._say(f"started claudectld ({how})")
+                return client
+            waits = bool(how)
             try:
-                pid = self._spawn()
+                how = self._start_service(services) or f"pid {self._spawn()}"
             except AlreadyRunning:
-                # Another one is about to serve or to leave, and neither tells us when.
+                waits = True
+            if waits:
+                # It, or another one, is about to serve or to leave, and nobody tells us when.
                 sleep(back_off_s)
                 back_off_s = min(2 * back_off_s, _LONGEST_BACK_OFF_S)
-                continue
-            self._say(f"started claudectld (pid {pid})")
-            return Client.connect(self.socket_path)
+
+    def _start_service(self, services: "Services | None") -> str:
+        """Have the service manager start the daemon; says how it was started, '' if it was not."""
+        from claudectl.service.port import ServiceTrouble
+
+        if services is None:
+            return ""
+        try:
+            services.start()
+        except ServiceTrouble:
+            # No service manager answers (cron without lingering), or the daemon cannot start: then it says why itself.
+            return ""
+        return "its service"
 
     def _spawn(self) -> int:
         """Start a daemon and wait until it serves; returns its pid."""
@@ -145,7 +187,7 @@ class Launcher:
             ) from error
         child = os.fork()
         if child == 0:
-            _become_parent_of_daemon(self._environment, log, ready_in, pids_in)
+            _become_parent_of_daemon(self.environment, log, ready_in, pids_in)
         for fd in (log, ready_in, pids_in):
             os.close(fd)
         os.waitpid(child, 0)

@@ -7,7 +7,7 @@ from claudectl_protocol import faults
 from claudectl_protocol.framing import VersionMismatch
 from claudectl_protocol.text import plain
 
-RESTART = "'claudectl daemon stop' and 'claudectl daemon start' (sessions go on)"
+RESTART = "'claudectl daemon restart' (sessions go on)"
 _READ_ONLY = {
     "newer_schema": "it was written by a newer claudectl; upgrade this one",
     "copy": "it is a copy of another project; its sessions belong there",

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from time import localtime, strftime
 
+from claudectl.documents import ServiceDocument, UpgradeDocument
+from claudectl_protocol.calls import UpgradeState
 from claudectl_protocol.sessions import (
     ConversationEntry,
     DaemonStatus,
@@ -61,6 +63,43 @@ def daemon_report(status: DaemonStatus, now: float) -> str:
         *(("orphan", run) for run in status.orphans),
     ]
     return _aligned(rows)
+
+
+def upgrade_report(done: UpgradeDocument) -> str:
+    """What `daemon upgrade` has done, in lines."""
+    keeper = f"the keeper (pid {done.daemon.keeper_pid})"
+    match done.keeper.state:
+        case UpgradeState.UPGRADED if done.keeper.why:
+            about = f"upgraded {keeper}: {plain(done.keeper.why)}"
+        case UpgradeState.UPGRADED:
+            about = f"upgraded {keeper} in place"
+        case UpgradeState.CURRENT:
+            about = f"{keeper} is current"
+        case UpgradeState.REFUSED:
+            about = f"{keeper} goes on in older code: {plain(done.keeper.why)}"
+    daemon = f"claudectld {done.daemon.version} serves (pid {done.daemon.pid})"
+    return f"{daemon}\n{about}\nno session was touched\n"
+
+
+def service_report(installed: ServiceDocument) -> str:
+    """What `daemon install` has done, in lines."""
+    assert installed.daemon is not None
+    lines = [f"installed {plain(path)}" for path in installed.files]
+    lines.append(f"claudectld runs (pid {installed.daemon.pid})")
+    if not installed.keeper_in_service:
+        keeper = f"the keeper (pid {installed.daemon.keeper_pid})"
+        lines.append(f"{keeper} goes on as it was started; it comes into its service when it starts next")
+    match installed.lingering:
+        case True:
+            lines.append("lingering is on: it starts at boot, and outlives your last logout")
+        case False:
+            lines.append(
+                "lingering is off: it starts with your first login, and your last logout ends it and all sessions; "
+                "'loginctl enable-linger' has it start at boot and outlive logouts"
+            )
+        case None:
+            lines.append("it starts when you log in")
+    return "".join(f"{line}\n" for line in lines)
 
 
 def project_table(projects: Sequence[ProjectInfo]) -> str:

@@ -27,6 +27,8 @@ _COLOURS_BACK = b"\x1b]104\x1b\\\x1b]110\x1b\\\x1b]111\x1b\\\x1b]112\x1b\\"
 _TITLE_SAVED = b"\x1b[22;2t"
 _TITLE_BACK = b"\x1b[23;2t"
 _ALTERNATE = b"\x1b[?1049h"
+_AT_ONCE = b"\x1b[?2026h"
+_AT_ONCE_OFF = b"\x1b[?2026l"
 _CLEAR = b"\x1b[H\x1b[2J"
 _BELOW = b"\r\n\x1b[J"
 """A fresh line with nothing of the child's picture below it."""
@@ -54,7 +56,8 @@ class Terminal:
         self.input_fd = input_fd
         self.output_fd = output_fd
         self.has_keys = os.isatty(input_fd)
-        self._paints = os.isatty(output_fd)
+        self.paints = os.isatty(output_fd)
+        """True when what is shown is seen on a screen."""
         self._saved: list[int | list[bytes | int]] | None = None
         self._colours = ColourTrace()
 
@@ -68,7 +71,7 @@ class Terminal:
             self._saved = termios.tcgetattr(self.input_fd)
         try:
             self.make_raw()
-            if self._paints:
+            if self.paints:
                 self._write(_TITLE_SAVED)
         except BaseException:
             # A signal may end the process before the body, and thus its end, is reached.
@@ -88,20 +91,22 @@ class Terminal:
 
     def show(self, data: bytes) -> None:
         """Pass a child's output on as it is."""
-        if self._paints:
+        if self.paints:
             self._colours.feed(data)
         self._write(data)
 
     def repaint(self, picture: bytes) -> None:
         """Show a whole screen, which expects a freshly reset terminal."""
-        if self._paints:
+        if self.paints:
             # Clearing the main screen would wipe what was there before although the child is not in it.
-            self._write(_MODES_OFF + (b"" if _ALTERNATE in picture else _CLEAR))
+            self._write(_MODES_OFF + _AT_ONCE + (b"" if _ALTERNATE in picture else _CLEAR))
         self.show(picture)
+        if self.paints:
+            self._write(_AT_ONCE_OFF)
 
     def _bring_back(self) -> None:
         try:
-            if self._paints:
+            if self.paints:
                 colours = _COLOURS_BACK if self._colours.changed else b""
                 self._write(_MODES_OFF + colours + _TITLE_BACK + _BELOW)
         except OSError:

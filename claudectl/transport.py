@@ -77,6 +77,18 @@ def _connect(sock: socket.socket, path: str, timeout_s: float) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 0, 0))
 
 
+def peer_pid(sock: socket.socket) -> int | None:
+    """The process that listens on the other side of a connected Unix socket, or None where nobody can tell."""
+    if hasattr(socket, "SO_PEERCRED"):
+        packed = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        return int(struct.unpack("3i", packed)[0]) or None
+    try:
+        # macOS: LOCAL_PEERPID (2) at SOL_LOCAL (0).
+        return sock.getsockopt(0, 2) or None
+    except OSError:
+        return None
+
+
 def peer_uid(sock: socket.socket) -> int | None:
     """The user on the other side of a connected Unix socket, or None where the system cannot tell."""
     if hasattr(socket, "SO_PEERCRED"):

@@ -10,15 +10,17 @@ from claudectl_protocol.calls import Attach, Attached
 from claudectl_protocol.framing import LocalProtocolError
 from claudectl_protocol.sessions import Exit, RunId, Size
 from claudectl_protocol.stream import End, EndReason
-from claudectld.feed import CHUNK_BYTES, Feed
+from claudectld.feed import Feed
 from claudectld.keystrokes import Keystrokes
-from claudectld.ports import InputFull, KeeperGone, Records
+from claudectld.ports import Cells, InputFull, KeeperGone, Records
 from claudectld.screen.queries import Passage, QuerySplitter
 
 LAG_BYTES = 1024 * 1024
 """A client further behind than this gets a repaint instead of history."""
 SETTLE_S = 0.15
 """After so long without another change a window has the size that was meant."""
+FRAME_S = 0.05
+"""Between two pictures for a client whose window has another size than the session."""
 FAREWELL_S = 1.0
 """How long a client that does not read can hold up a daemon that leaves."""
 JIGGLE_S = 0.1
@@ -60,6 +62,8 @@ class Attachment:
         self._records = records
         self._audience = feed.audience
         self._size = call.size
+        """None for a client that is no terminal: it gets all output as it is."""
+        self._history = call.history
         self._read_only = call.read_only
         self._keystrokes = Keystrokes()
         self._batches = 0
@@ -90,9 +94,23 @@ class Attachment:
             suspend_key=suspend_key,
         )
 
+    @property
+    def _fits(self) -> bool:
+        """True when output means the same in the client's window as in the session's terminal."""
+        mine, its = self._size, self._feed.size
+        return mine is None or (mine.cols, mine.rows) == (its.cols, its.rows)
+
+    @property
+    def _part(self) -> Cells | None:
+        """What to choose from for a client that can show only a part of the screen, or shows it in a larger window;
+        None for one that is to get the output itself, also because there are no cells."""
+        return None if self._fits else self._feed.screen.cells
+
     async def serve(self) -> None:
         """Send until the run has ended or the connection breaks (the wire then raises)."""
-        if not self._read_only:
+        if self._read_only:
+            self._audience.watch(self)
+        else:
             self._audience.join(self)
         try:
             await self._flow()
@@ -101,7 +119,7 @@ class Attachment:
                 # A paste that has reached the child in part is given its end.
                 with anyio.move_on_after(FAREWELL_S, shield=True):
                     await self._type(self._keystrokes.close())
-                self._audience.leave(self)
+            self._audience.leave(self)
 
     async def dismiss(self) -> None:
         """End the stream because somebody told the daemon to leave: the client is not to bring it back."""
@@ -113,22 +131,26 @@ class Attachment:
                 pass
 
     async def _flow(self) -> None:
-        leads = not self._read_only and self._audience.leads(self)
-        changed = leads and self._size != self._feed.size
-        if changed:
-            await self._terminal.resize(self._feed, self._size)
-        if self._resume_at is None:
-            cursor = await self._repaint()
+        await self._feed.opened()
+        changed = not self._read_only and self._audience.leads(self) and await self._take_size()
+        if self._resume_at is not None and self._part is None:
+            cursor = self._resume_at
+        elif self._part is not None:
+            cursor = self._feed.offset
+        else:
+            cursor = await self._repaint(self._history)
             if not self._read_only and not changed and self._feed.screen.wants_jiggle:
                 await self._jiggle()
-        else:
-            cursor = self._resume_at
         splitter = QuerySplitter(cursor)
         jiggles = False
         while await self._more(cursor):
-            if self._has_come_back():
+            if self._has_settled():
                 self._stale = True
                 jiggles = self._feed.screen.wants_jiggle
+            if self._part is not None:
+                self._stale = await self._show_part()
+                if not self._stale:
+                    break
             if self._stale or self._feed.size_bytes - cursor > LAG_BYTES:
                 self._stale = False
                 cursor = await self._repaint()
@@ -137,7 +159,7 @@ class Attachment:
                     jiggles = False
                     await self._jiggle()
                 continue
-            start, data = self._records.read(self._feed.session, self._feed.run, cursor, CHUNK_BYTES)
+            start, data = self._feed.read(cursor)
             if not data:
                 cursor = self._feed.size_bytes
                 continue
@@ -152,7 +174,23 @@ class Attachment:
     async def _more(self, cursor: int) -> bool:
         """Wait until there is something to send; False when there never will be."""
         with anyio.CancelScope(deadline=self._settles_at) as self._waiting:
-            return self._stale or await self._feed.beyond(cursor)
+            news = self._stale or self._part is not None
+            return news or await self._feed.beyond(cursor, self._feed.size)
+        return True
+
+    async def _show_part(self) -> bool:
+        """Paint what fits into the client's window, again and again, until the sizes agree; False when the run has
+        ended before."""
+        while (cells := self._part) is not None and self._size is not None:
+            offset, size = self._feed.offset, self._feed.size
+            await self._wire.repaint(offset - self._feed.screen.held_bytes, cells.fitted(self._size))
+            await anyio.sleep(FRAME_S)
+            with anyio.CancelScope() as self._waiting:
+                if self._stale:
+                    # The window changed while the picture was on its way.
+                    self._stale = False
+                elif not await self._feed.painted(offset, size):
+                    return False
         return True
 
     async def _send(self, splitter: QuerySplitter, data: bytes) -> None:
@@ -165,10 +203,10 @@ class Attachment:
         if end is not None and passages:
             await self._wire.data(end, b"".join(passages))
 
-    async def _repaint(self) -> int:
+    async def _repaint(self, history: int = 0) -> int:
         """Paint the screen as it is now; data follows from the offset that the screen has reached."""
         offset = self._feed.offset - self._feed.screen.held_bytes
-        await self._wire.repaint(offset, self._feed.screen.repaint())
+        await self._wire.repaint(offset, self._feed.screen.repaint(history))
         return offset
 
     async def _jiggle(self) -> None:
@@ -195,9 +233,8 @@ class Attachment:
         if self._read_only:
             return
         self._audience.lead(self)
-        if self._size != self._feed.size:
-            # Also of one that leads already, because the client whose size it was has gone.
-            await self._terminal.resize(self._feed, self._size)
+        # Also of one that leads already, because the client whose size it was has gone.
+        await self._take_size()
         batches = self._keystrokes.feed(data)
         if not more:
             batches = [*batches, *self._keystrokes.flush()]
@@ -218,6 +255,13 @@ class Attachment:
             if not self._keystrokes.inside_paste:
                 self._audience.release(self)
 
+    async def _take_size(self) -> bool:
+        """Give the session the client's size; False when it has that already."""
+        if self._size is None or self._size == self._feed.size:
+            return False
+        await self._terminal.resize(self._feed, self._size)
+        return True
+
     async def resized(self, size: Size) -> None:
         """The client's window changed, and what it showed may be lost even if the size is what it was before."""
         self._size = size
@@ -227,15 +271,15 @@ class Attachment:
             if self._unsettled is None:
                 self._unsettled = self._feed.size
             self._settles_at = anyio.current_time() + SETTLE_S
-            if size != self._feed.size:
-                await self._terminal.resize(self._feed, size)
+            await self._take_size()
         self._waiting.cancel()
 
-    def _has_come_back(self) -> bool:
-        """True once, when the window has stopped changing and is as it was: a busy child has then seen no change
-        and paints nothing, while the terminal has lost what it showed."""
+    def _has_settled(self) -> bool:
+        """True once, when the window has stopped changing and what it shows is to be painted anew: always where there
+        are cells to paint from, because every terminal folds lines in its own way; else only if it is as it was,
+        because a busy child has then seen no change and paints nothing."""
         if anyio.current_time() < self._settles_at:
             return False
         before, self._unsettled = self._unsettled, None
         self._settles_at = math.inf
-        return before == self._feed.size
+        return before == self._feed.size or self._feed.screen.cells is not None

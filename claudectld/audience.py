@@ -10,8 +10,18 @@ class Audience:
 
     def __init__(self) -> None:
         self._writers: list[Hashable] = []
+        self._watchers: set[Hashable] = set()
         self._pasting: Hashable | None = None
         self._pasted = anyio.Event()
+
+    @property
+    def is_empty(self) -> bool:
+        """True when nobody looks."""
+        return not self._writers and not self._watchers
+
+    def watch(self, client: Hashable) -> None:
+        """A client that only looks has come."""
+        self._watchers.add(client)
 
     def join(self, client: Hashable) -> None:
         """A client that may type has come; it leads at once only if it is alone."""
@@ -19,7 +29,9 @@ class Audience:
 
     def leave(self, client: Hashable) -> None:
         """It has gone."""
-        self._writers.remove(client)
+        self._watchers.discard(client)
+        if client in self._writers:
+            self._writers.remove(client)
         self.release(client)
 
     def leads(self, client: Hashable) -> bool:

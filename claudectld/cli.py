@@ -1,5 +1,6 @@
 """`claudectld`: from the command line to a running daemon, with one sentence for whatever is in the way."""
 
+import faulthandler
 import logging
 import logging.handlers
 import os
@@ -10,11 +11,15 @@ from typing import NoReturn
 
 import anyio
 import click
+import msgspec
 
 from claudectl_protocol import __version__
 from claudectl_protocol.endpoint import EndpointError
 from claudectld import config, daemon
+from claudectld.diagnosis import diagnosis
+from claudectld.keeper.start import be_keeper
 from claudectld.listener import AlreadyRunning, StateLock
+from claudectld.notify import Notifier
 from claudectld.ports import KeeperGone
 
 LOG_BYTES = 4 * config.MIB
@@ -35,13 +40,19 @@ def run(socket_path: str | None, ready_fd: int | None) -> None:
     # From the moment we hold the lock we may be asked to bind our socket again: not yet being able to is no reason
     # to die.
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    starter = _Starter(ready_fd)
+    # A watchdog ends a daemon that hangs by SIGABRT: its last words are where.
+    faulthandler.enable()
+    notifier = Notifier.take(os.environ)
+    starter = _Starter(ready_fd, notifier)
     try:
         places = config.places(os.environ, os.geteuid(), socket_path)
         _make_private(places.state, os.path.join(places.state, "locks"), os.path.dirname(places.log))
         lock = StateLock(os.path.join(places.state, "locks", "daemon.lock"))
     except AlreadyRunning as error:
         _wake(error.pid, places.socket)
+        # To the service manager that is a service which is ready and then ends: else it would try again for ever.
+        notifier.ready()
+        notifier.status(str(error))
         starter.say(str(error))
         raise SystemExit(0) from None
     except (EndpointError, OSError) as error:
@@ -56,6 +67,7 @@ def run(socket_path: str | None, ready_fd: int | None) -> None:
                 chosen,
                 notices=(notice,) if notice else (),
                 ready=lambda: starter.say("ready"),
+                notifier=notifier,
             )
         )
     except* (KeeperGone, EndpointError, OSError) as group:
@@ -64,11 +76,40 @@ def run(socket_path: str | None, ready_fd: int | None) -> None:
         lock.close()
 
 
+@main.command()
+@click.option(
+    "--socket", "socket_path", help="The daemon's socket; the keeper's is beside it.", metavar="PATH"
+)
+@click.option("--detach", is_flag=True, help="Leave the process group and return when it serves.")
+def keeper(socket_path: str | None, detach: bool) -> None:
+    """Be the keeper of all sessions, from a copy that outlives this installation. For service managers."""
+    try:
+        places = config.places(os.environ, os.geteuid(), socket_path)
+        be_keeper(places.state, places.keeper_socket, detached=detach)
+    except (KeeperGone, EndpointError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+@main.command(hidden=True)
+@click.option("--socket", "socket_path", metavar="PATH")
+@click.option("--cwd", default="/", metavar="DIR")
+def diagnose(socket_path: str | None, cwd: str) -> None:
+    """Print as JSON what a daemon started here would say to Diagnose; for when none runs."""
+    try:
+        places = config.places(os.environ, os.geteuid(), socket_path)
+    except (EndpointError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    chosen, problem = config.read(places.config)
+    found = diagnosis(os.environ, cwd, places, chosen, problem)
+    click.echo(msgspec.json.encode(found))
+
+
 class _Starter:
     """Whoever started this process, told once that it serves or why it does not."""
 
-    def __init__(self, fd: int | None) -> None:
+    def __init__(self, fd: int | None, notifier: Notifier) -> None:
         self._fd = fd
+        self._notifier = notifier
 
     def say(self, sentence: str) -> None:
         """Say it on the ready descriptor, or on stderr where there is none."""
@@ -86,6 +127,7 @@ class _Starter:
     def fail(self, sentence: str) -> NoReturn:
         """Say it and leave."""
         logging.getLogger(__name__).error("event=not_started error=%s", sentence)
+        self._notifier.status(sentence)
         self.say(sentence)
         raise SystemExit(1)
 

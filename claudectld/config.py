@@ -1,42 +1,16 @@
-"""What people may set, and where everything lies. Read once at start; a bad file never keeps the daemon away."""
+"""What people have set, and where everything lies. Read once at start; a bad file never keeps the daemon away."""
 
 import os
 import tomllib
 from collections.abc import Mapping
-from typing import Annotated
 
 import msgspec
 
 from claudectl_protocol import endpoint
 from claudectl_protocol.sessions import Value
+from claudectl_protocol.settings import FILE, Config
 
 MIB = 1024 * 1024
-
-
-class ClaudeSection(Value, forbid_unknown_fields=True):
-    """`[claude]`: where the program is, if it is not to be looked for."""
-
-    program: str = ""
-
-
-class RecordsSection(Value, forbid_unknown_fields=True):
-    """`[records]`: how much of each run's output is kept."""
-
-    limit_mib: Annotated[int, msgspec.Meta(ge=1)] = 64
-
-
-class DaemonSection(Value, forbid_unknown_fields=True):
-    """`[daemon]`: its rhythm."""
-
-    sync_s: Annotated[float, msgspec.Meta(gt=0)] = 10.0
-
-
-class Config(Value, forbid_unknown_fields=True):
-    """claudectld.toml, with defaults for all that it leaves out."""
-
-    claude: ClaudeSection = ClaudeSection()
-    records: RecordsSection = RecordsSection()
-    daemon: DaemonSection = DaemonSection()
 
 
 class Places(Value):
@@ -80,7 +54,7 @@ def places(env: Mapping[str, str], uid: int, socket: str | None = None) -> Place
 
 def read(directory: str) -> tuple[Config, str]:
     """The config in `directory`, and a sentence about what was wrong with it ('' when nothing was)."""
-    path = os.path.join(directory, "claudectld.toml")
+    path = os.path.join(directory, FILE)
     try:
         with open(path, "rb") as file:
             return msgspec.convert(tomllib.load(file), Config), ""

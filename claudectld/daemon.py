@@ -4,25 +4,31 @@ import logging
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import anyio
 import anyio.abc
 
-from claudectl_protocol.sessions import Size
-from claudectld.claude import status
-from claudectld.config import MIB, Config, Places
+from claudectl_protocol.calls import Shutdown
+from claudectl_protocol.faults import Rejected
+from claudectl_protocol.settings import Config, OnStop
+from claudectld.config import MIB, Places
 from claudectld.core.registry import Registry
+from claudectld.diagnosis import diagnosis
 from claudectld.keepers import LocalKeeper
 from claudectld.launching import LocalLauncher
 from claudectld.listener import Listening
 from claudectld.machine import LocalMachine
-from claudectld.ports import Screen
+from claudectld.notify import Notifier
+from claudectld.ports import KeeperGone
+from claudectld.project import project_of
 from claudectld.record.reader import RecordFiles
-from claudectld.screen.raw import BadCheckpoint, RawScreen
+from claudectld.screens import local_screens
 from claudectld.server import Server
 from claudectld.service import Service
 from claudectld.stores.locks import ConversationLocks
+from claudectld.stores.migration import Heritage
 from claudectld.stores.private import FilePrivateStore
 from claudectld.stores.sessions import FileSessionStore
 from claudectld.stores.stamp import owner
@@ -40,6 +46,7 @@ async def run(
     *,
     notices: tuple[str, ...],
     ready: Callable[[], None],
+    notifier: Notifier,
 ) -> None:
     """Be the daemon until told to leave. The state lock is held by the caller.
 
@@ -51,6 +58,7 @@ async def run(
         EndpointError, OSError: the socket cannot be bound.
     """
     machine = LocalMachine()
+    private = FilePrivateStore(places.state)
     registry = Registry()
     leaving = anyio.Event()
     async with anyio.create_task_group() as tasks:
@@ -58,8 +66,18 @@ async def run(
             registry=registry,
             tasks=tasks,
             link=LocalKeeper(places, machine, tasks),
-            store=FileSessionStore(places.config, owner(places.state), machine.now),
-            private=FilePrivateStore(places.state),
+            store=FileSessionStore(
+                places.config,
+                owner(places.state),
+                machine.now,
+                Heritage(
+                    home=places.home,
+                    env=dict(os.environ),
+                    private=private,
+                    project_of=partial(project_of, home=places.home),
+                ),
+            ),
+            private=private,
             records=RecordFiles(Path(places.records)),
             machine=machine,
             launcher=LocalLauncher(
@@ -68,33 +86,65 @@ async def run(
                 limit_bytes=config.records.limit_mib * MIB,
             ),
             conversations=ConversationLocks(places.state, machine.is_alive, registry.is_live),
-            screens=_RawScreens(),
+            screens=local_screens(config.daemon.screen),
         )
-        service = Service(supervisor, machine, places, notices=notices, leave=leaving.set)
+        service = Service(
+            supervisor,
+            machine,
+            places,
+            notices=notices,
+            leave=leaving.set,
+            diagnose=lambda env, cwd: diagnosis(env, cwd, places, config, " ".join(notices)),
+        )
         server = Server(service, tasks)
         await supervisor.open()
         listening = Listening(server.serve, tasks, places.socket_paths)
         listening.open()
-        tasks.start_soon(_hear_signals, leaving, listening)
+        ends_sessions = config.daemon.on_stop is OnStop.STOP
+        tasks.start_soon(_hear_signals, leaving, listening, service if ends_sessions else None)
         tasks.start_soon(_reconcile, supervisor, listening, config.daemon.sync_s)
         log.info("event=serving socket=%s pid=%d", places.socket, os.getpid())
+        notifier.ready()
+        tasks.start_soon(notifier.keep_telling, lambda: _summary(supervisor))
         ready()
+        tasks.start_soon(supervisor.seat.keep_current)
         supervisor.restore()
         await leaving.wait()
+        notifier.leaving()
         with anyio.move_on_after(DRAIN_S):
             await server.drained()
+            await supervisor.settled()
         listening.close()
         log.info("event=leaving")
         tasks.cancel_scope.cancel()
 
 
-async def _hear_signals(leaving: anyio.Event, listening: Listening) -> None:
+async def _hear_signals(leaving: anyio.Event, listening: Listening, ended_first: Service | None) -> None:
+    """`ended_first`, if given, has its sessions ended before a service manager's SIGTERM is obeyed."""
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGUSR1) as signals:
-        async for received in signals:
-            if received == signal.SIGUSR1:
-                listening.heal()
-            else:
-                leaving.set()
+        async with anyio.create_task_group() as ends:
+            async for received in signals:
+                if received == signal.SIGUSR1:
+                    listening.heal()
+                elif received == signal.SIGTERM and ended_first is not None:
+                    ends.start_soon(_end_sessions, ended_first, leaving)
+                else:
+                    leaving.set()
+
+
+async def _end_sessions(service: Service, leaving: anyio.Event) -> None:
+    try:
+        await service.answer(Shutdown(sessions=True))
+    except* (Rejected, KeeperGone) as group:
+        log.error("event=sessions_not_ended errors=%r", group.exceptions)
+        leaving.set()
+
+
+def _summary(supervisor: Supervisor) -> str:
+    """What a service manager shows about a daemon that serves."""
+    sessions = supervisor.registry.visible()
+    live = sum(session.lifecycle.is_live for session in sessions)
+    return f"{live} of {len(sessions)} sessions active; keeper {supervisor.seat.state}"
 
 
 async def _reconcile(supervisor: Supervisor, listening: Listening, sync_s: float) -> None:
@@ -103,17 +153,3 @@ async def _reconcile(supervisor: Supervisor, listening: Listening, sync_s: float
         await anyio.sleep(sync_s)
         listening.heal()
         await supervisor.reconcile()
-
-
-class _RawScreens:
-    """Screens without an emulator."""
-
-    def fresh(self, size: Size) -> Screen:
-        return RawScreen(size, parse_report=status.parse, status_reply=status.REPLY)
-
-    def restored(self, checkpoint: bytes) -> Screen | None:
-        try:
-            return RawScreen.restore(checkpoint, parse_report=status.parse, status_reply=status.REPLY)
-        except BadCheckpoint as error:
-            log.warning("event=checkpoint_unusable error=%s", error)
-            return None

@@ -4,8 +4,9 @@ woken. Clients are served from the record itself, so none of them can hold anyth
 
 import logging
 from collections import deque
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 
 import anyio
 import anyio.lowlevel
@@ -14,7 +15,8 @@ import anyio.to_thread
 from claudectl_protocol.faults import Rejected
 from claudectl_protocol.sessions import Activity, Exit, RunId, SessionId, Size
 from claudectld.audience import Audience
-from claudectld.ports import InputFull, KeeperGone, KeeperTerminal, PrivateStore, Records, Screen
+from claudectld.ports import InputFull, KeeperGone, KeeperTerminal, PrivateStore, Records, Screen, Screens
+from claudectld.rebuilding import rebuild
 
 log = logging.getLogger(__name__)
 
@@ -23,13 +25,12 @@ MAX_ANSWERS = 256
 """Answers that may wait for a child that does not read; of more, the oldest are given up."""
 CHECKPOINT_BYTES = 1024 * 1024
 CHECKPOINT_S = 10.0
-
-
-class Screens(Protocol):
-    """Makes a screen: a fresh one, or from a checkpoint (None if that cannot be used)."""
-
-    def fresh(self, size: Size) -> Screen: ...
-    def restored(self, checkpoint: bytes) -> Screen | None: ...
+CHECKPOINT_PAUSE = 20.0
+"""So many times as long as the last checkpoint took, none is made: else a flood would be spent on them."""
+UNWATCHED_S = 0.1
+"""How late what a run prints may be read while nobody looks: many that print a little then cost little."""
+QUIET_S = 5.0
+"""A run that has printed nothing for so long, and at which nobody looks, gives memory back."""
 
 
 class Feed:
@@ -64,6 +65,12 @@ class Feed:
         self._reported = reported
         self._screen: Screen | None = None
         self._news = anyio.Event()
+        self._painted = anyio.Event()
+        self._opened = anyio.Event()
+        self._piece = (0, b"")
+        self._waiters = 0
+        self._attention = anyio.Event()
+        """Set while somebody waits for what the run prints."""
         self._saved_offset = 0
         self._last_report: Activity | None = None
         self._answers: deque[tuple[int, bytes]] = deque(maxlen=MAX_ANSWERS)
@@ -71,31 +78,34 @@ class Feed:
 
     @property
     def screen(self) -> Screen:
-        """The screen; there is none before `open`."""
+        """The screen; there is none before it is `opened`."""
         assert self._screen is not None
         return self._screen
 
-    async def open(self) -> None:
-        """Rebuild the screen from its checkpoint and the record after it. Nothing is answered."""
-        found = await anyio.to_thread.run_sync(self._private.load_checkpoint, self.run)
-        if found is not None and found[0] <= self.size_bytes:
-            self._screen = self._screens.restored(found[1])
-        if found is not None and self._screen is not None:
-            self.offset = found[0]
-        changes = self._records.sizes(self.session, self.run)
-        size = changes[0].size if changes else self.size
-        if self._screen is None:
-            self._screen = self._screens.fresh(size)
-        self._saved_offset = self.offset
-        for change in changes:
-            # A change right where the checkpoint lies may be in it or not: no byte lies between, so twice is once.
-            if change.offset >= self._saved_offset:
-                await self._read(min(change.offset, self.size_bytes))
-                if change.size != size:
-                    self.screen.resize(change.size)
-            size = change.size
-        await self._read(self.size_bytes)
-        self.size = size
+    async def opened(self) -> None:
+        """Wait until there is a screen."""
+        await self._opened.wait()
+
+    async def open(self, limiter: anyio.CapacityLimiter) -> None:
+        """Rebuild the screen as it was when the daemon began to follow the run; `limiter` is for worker threads."""
+        try:
+            rebuilt = await anyio.to_thread.run_sync(
+                partial(
+                    rebuild,
+                    self.session,
+                    self.run,
+                    until=self._live_from,
+                    size=self.size,
+                    records=self._records,
+                    private=self._private,
+                    screens=self._screens,
+                ),
+                limiter=limiter,
+            )
+            self._screen, self.offset, self._saved_offset, self.size = rebuilt
+            self._notice_report()
+        finally:
+            self._opened.set()
 
     async def follow(self) -> None:
         """Read on as the record grows, until the run has ended. Cancelled, it may be called again."""
@@ -106,10 +116,27 @@ class Feed:
                 news = self._news
                 await self._read(self.size_bytes)
                 if self.exit is None and self.offset >= self.size_bytes:
+                    await self._rest()
                     await self.watch()
-                    await news.wait()
+                    await self._wait_for(news)
             tasks.cancel_scope.cancel()
         self._wake()
+        self._wake_watchers()
+
+    async def _rest(self) -> None:
+        """Before asking for more: what nobody waits for is read a little later, and more of it at once."""
+        if not self._attention.is_set():
+            with anyio.move_on_after(UNWATCHED_S):
+                await self._attention.wait()
+
+    async def _wait_for(self, news: anyio.Event) -> None:
+        with anyio.move_on_after(QUIET_S):
+            await news.wait()
+            return
+        if self.audience.is_empty:
+            self._piece = (0, b"")
+            self.screen.trim()
+        await news.wait()
 
     async def watch(self) -> None:
         """Ask the keeper for the next growth. A keeper that is gone will be asked again by its successor's arrival."""
@@ -134,34 +161,68 @@ class Feed:
         """The terminal has another size now."""
         self.size = size
         self.screen.resize(size)
+        self._wake()
+        self._wake_watchers()
 
-    async def beyond(self, offset: int) -> bool:
-        """Wait until the record is longer than `offset`; False when it never will be."""
-        while self.size_bytes <= offset:
+    def read(self, offset: int, size_bytes: int = CHUNK_BYTES) -> tuple[int, bytes]:
+        """As Records.read, at most CHUNK_BYTES. The last piece is remembered: all who follow the run want the same."""
+        start, data = self._piece
+        if not start <= offset < start + len(data):
+            start, data = self._piece = self._records.read(self.session, self.run, offset, CHUNK_BYTES)
+            offset = max(offset, start)
+        return offset, data[offset - start : offset - start + size_bytes]
+
+    async def beyond(self, offset: int, size: Size | None = None) -> bool:
+        """Wait until the record is longer than `offset`, or the terminal has another size than `size`; False when
+        neither will ever be."""
+        while self.size_bytes <= offset and size in (None, self.size):
             if self.exit is not None:
                 return False
-            await self._news.wait()
+            with self._waited_for():
+                await self._news.wait()
         return True
+
+    async def painted(self, offset: int, size: Size) -> bool:
+        """Wait until the screen shows more than what was printed before `offset`, or has another size; False when it
+        never will."""
+        while self.offset <= offset and size == self.size:
+            if self.exit is not None and self.offset >= self.size_bytes:
+                return False
+            with self._waited_for():
+                await self._painted.wait()
+        return True
+
+    @contextmanager
+    def _waited_for(self) -> Iterator[None]:
+        self._waiters += 1
+        self._attention.set()
+        try:
+            yield
+        finally:
+            self._waiters -= 1
+            if not self._waiters:
+                self._attention = anyio.Event()
 
     def _wake(self) -> None:
         self._news.set()
         self._news = anyio.Event()
 
+    def _wake_watchers(self) -> None:
+        self._painted.set()
+        self._painted = anyio.Event()
+
     async def _read(self, until: int) -> None:
-        """Take the record into the screen up to an offset; what is before `live_from` is only replayed."""
+        """Take what was printed up to an offset into the screen, and note what its queries are to be answered."""
         while self.offset < until:
-            live = self.offset >= self._live_from
-            end = until if live else min(until, self._live_from)
-            start, data = self._records.read(
-                self.session, self.run, self.offset, min(CHUNK_BYTES, end - self.offset)
-            )
+            start, data = self.read(self.offset, until - self.offset)
             if not data:
                 # A gap up to the end, or segments that are gone: nothing more can be read.
-                self.offset = end
+                self.offset = until
                 continue
-            data = data[: max(0, end - start)]
+            data = data[: max(0, until - start)]
             self.offset = max(start + len(data), self.offset)
-            answer = self.screen.feed(data, live=live)
+            answer = self.screen.feed(data, live=True)
+            self._wake_watchers()
             if answer:
                 self._answers.append((self.offset, answer))
                 self._asked.set()
@@ -193,9 +254,11 @@ class Feed:
         while True:
             with anyio.move_on_after(CHECKPOINT_S):
                 while self.offset - self._saved_offset < CHECKPOINT_BYTES:
-                    await self._news.wait()
+                    await self._painted.wait()
             if self.offset != self._saved_offset:
+                began = anyio.current_time()
                 await self._checkpoint()
+                await anyio.sleep(CHECKPOINT_PAUSE * (anyio.current_time() - began))
 
     async def _checkpoint(self) -> None:
         offset, data = self.offset, self.screen.checkpoint()

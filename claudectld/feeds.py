@@ -2,12 +2,16 @@
 
 from collections.abc import Callable, Iterable
 
+import anyio
+
 from claudectl_protocol.sessions import Activity, Exit, RunId
 from claudectld.background import Background
 from claudectld.core.session import Session
-from claudectld.feed import Feed, Screens
-from claudectld.ports import EndedRun, LiveRun, PrivateStore, Records
+from claudectld.feed import Feed
+from claudectld.ports import EndedRun, LiveRun, PrivateStore, Records, Screens
 from claudectld.seat import KeeperSeat
+
+REBUILDS_AT_ONCE = 2
 
 
 class Feeds:
@@ -30,6 +34,8 @@ class Feeds:
         self._screens = screens
         self._reported = reported
         self._feeds: dict[RunId, Feed] = {}
+        # More threads than this would only make every single screen later.
+        self._rebuilds = anyio.CapacityLimiter(REBUILDS_AT_ONCE)
         self._new: set[RunId] = set()
         self._seen: dict[RunId, int] = {}
 
@@ -65,41 +71,57 @@ class Feeds:
         if feed is not None:
             feed.finish(exit_, self._records.extent(feed.session, run)[1])
 
-    async def follow(self, session: Session, run: RunId) -> None:
-        """Rebuild the run's screen and go on from there in the background; nothing if it is followed already."""
+    def follow(self, session: Session, run: RunId) -> None:
+        """Rebuild the run's screen and go on from there, in the background; nothing if it is followed already."""
         if run in self._feeds:
             return
-        feed = Feed(
-            session.id,
-            run,
-            session.size,
-            live_from=0 if run in self._new else self._seen.get(run, 0),
-            records=self._records,
-            private=self._private,
-            keeper=lambda: self._seat.keeper,
-            screens=self._screens,
-            reported=self._reported,
-        )
+        live_from = 0 if run in self._new else self._seen.get(run, 0)
         self._new.discard(run)
+        feed = self._make(session, run, live_from, self._reported)
         self._feeds[run] = feed
-        is_open = False
-        try:
-            await feed.open()
-            is_open = True
-        finally:
-            if not is_open:
-                del self._feeds[run]
         self._background.go(self._run, feed)
+
+    async def opened(self) -> None:
+        """Wait until every run that is followed has a screen."""
+        for feed in tuple(self._feeds.values()):
+            await feed.opened()
+
+    async def past(self, session: Session, run: RunId) -> Feed:
+        """A feed of a run that has ended, with its last screen."""
+        feed = self._make(session, run, self._records.extent(session.id, run)[1], _ignore)
+        feed.finish(self._records.exit(session.id, run) or Exit(), 0)
+        await feed.open(self._rebuilds)
+        return feed
 
     async def watch(self) -> None:
         """Ask a new keeper about every run."""
         for feed in tuple(self._feeds.values()):
             await feed.watch()
 
+    def _make(
+        self, session: Session, run: RunId, live_from: int, reported: Callable[[RunId, Activity], None]
+    ) -> Feed:
+        return Feed(
+            session.id,
+            run,
+            session.size,
+            live_from=live_from,
+            records=self._records,
+            private=self._private,
+            keeper=lambda: self._seat.keeper,
+            screens=self._screens,
+            reported=reported,
+        )
+
     async def _run(self, feed: Feed) -> None:
         try:
+            await feed.open(self._rebuilds)
             await feed.follow()
         finally:
             # After a failure the next comparison follows the run anew.
             if self._feeds.get(feed.run) is feed:
                 del self._feeds[feed.run]
+
+
+def _ignore(run: RunId, activity: Activity) -> None:
+    """What a run that has ended once reported is no news."""

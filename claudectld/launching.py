@@ -9,7 +9,7 @@ from claudectl_protocol.faults import ProcessAlreadyRunning, Rejected
 from claudectl_protocol.sessions import ConversationId
 from claudectld.claude import arguments, registry, settings, transcript
 from claudectld.claude.environment import environment
-from claudectld.claude.program import find_claude, find_program
+from claudectld.claude.program import claude_command, find_program
 from claudectld.core.session import LaunchContext, Session
 from claudectld.ports import SpawnSpec
 
@@ -37,7 +37,7 @@ class LocalLauncher:
             if settings.is_text(parsed.settings):
                 session = replace(session, args=parsed.options)
                 context = replace(context, settings=parsed.settings)
-        find_claude(context.env, self._program)
+        claude_command(context.env, self._program, via_npx=session.via_npx)
         return session, context
 
     def prepare(self, session: Session, context: LaunchContext) -> SpawnSpec:
@@ -74,8 +74,9 @@ class LocalLauncher:
         parsed = arguments.parse(session.args)
         given = context.settings or parsed.settings
         merged = settings.write(self._state, session.id, given, session.cwd)
-        return arguments.build_argv(
-            find_claude(context.env, self._program),
+        *runner, program = claude_command(context.env, self._program, via_npx=session.via_npx)
+        argv = arguments.build_argv(
+            program,
             parsed,
             conversation=conversation,
             resume=transcript.exists(conversation, config),
@@ -83,6 +84,7 @@ class LocalLauncher:
             prompt=session.prompt if len(session.conversations) == 1 else None,
             settings_path=None if merged is None else os.fspath(merged),
         )
+        return (*runner, *argv)
 
     def _other(self, session: Session, context: LaunchContext) -> tuple[str, ...]:
         return (find_program(session.program, context.env, session.cwd), *session.args)

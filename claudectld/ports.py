@@ -61,6 +61,16 @@ class KeeperHello(Value):
     live: tuple[LiveRun, ...]
     ended: tuple[EndedRun, ...]
     """Exits that no daemon has acknowledged yet."""
+    code: str = ""
+    """Which copy of its code it runs; empty when it does not say."""
+
+
+class KeeperCode(Value):
+    """A copy of the keeper's code: what `hello` calls it, the directory it lies in, the interpreter to run it."""
+
+    name: str
+    directory: str
+    interpreter: str
 
 
 class Grown(Value):
@@ -94,6 +104,14 @@ class KeeperGone(Exception):
     """The keeper did not answer; what was asked may or may not have been done (and is safe to ask again)."""
 
 
+class UpgradeRefused(Exception):
+    """The keeper goes on in the code that it runs. `is_busy` when asking again later may help."""
+
+    def __init__(self, why: str, *, is_busy: bool = False) -> None:
+        super().__init__(why)
+        self.is_busy = is_busy
+
+
 class InputFull(Exception):
     """The child does not read what was typed before, and no more is kept for it. Nothing was typed."""
 
@@ -118,6 +136,13 @@ class Keeper(Protocol):
 
     async def forget(self, session: SessionId, run: RunId) -> None:
         """Delete a run's files. A live run is refused (ValueError)."""
+        ...
+
+    async def upgrade(self, code: KeeperCode) -> str:
+        """Have the keeper go on in other code, as the same process and parent; returns the name of what it runs then.
+
+        Nothing in flight is lost. Raises UpgradeRefused; KeeperGone also when the new code speaks another protocol.
+        """
         ...
 
     def events(self) -> AsyncIterator[KeeperEvent]:
@@ -162,6 +187,10 @@ class KeeperLink(Protocol):
 
     async def connect(self) -> WholeKeeper:
         """Reach the keeper, starting one if there is none. Raises KeeperGone."""
+        ...
+
+    async def installed(self) -> KeeperCode:
+        """The code that a keeper started now would run. Raises KeeperGone when it cannot be copied."""
         ...
 
     def release(self) -> None:
@@ -224,11 +253,21 @@ class Screen(Protocol):
         """The terminal's size changed."""
         ...
 
-    def repaint(self) -> bytes:
+    def repaint(self, history: int = 0) -> bytes:
         """Bytes that bring a freshly reset terminal of the same size to this screen and these modes.
 
-        They leave out the last `held_bytes` of what was fed.
+        They leave out the last `held_bytes` of what was fed. Up to `history` lines that have scrolled away are
+        printed first, so that the terminal has them to scroll back to.
         """
+        ...
+
+    @property
+    def cells(self) -> "Cells | None":
+        """What stands where; None for a screen that does not know."""
+        ...
+
+    def trim(self) -> None:
+        """Give memory back, because nobody looks; what the screen shows stays."""
         ...
 
     @property
@@ -248,6 +287,51 @@ class Screen(Protocol):
 
     def checkpoint(self) -> bytes:
         """Everything needed to go on from here in another process."""
+        ...
+
+
+class Cells(Protocol):
+    """A screen cell by cell."""
+
+    def fitted(self, size: Size) -> bytes:
+        """Bytes that paint on a terminal of another size as much of the screen as fits, around the cursor."""
+        ...
+
+    def rows(self, *, styled: bool = False) -> tuple[str, ...]:
+        """The visible rows as text, without trailing blanks; `styled`, each with its colours as SGR sequences that
+        end in a reset."""
+        ...
+
+
+class RenderedLog(Protocol):
+    """A run's output as lines of text, as a terminal with endless scrollback would have kept them."""
+
+    def feed(self, data: bytes) -> list[str]:
+        """Take bytes; the lines that nothing can change any more. Blocking for as long as the bytes take to parse."""
+        ...
+
+    def resize(self, size: Size) -> None:
+        """The terminal's size changed."""
+        ...
+
+    def finish(self) -> list[str]:
+        """The lines that are left, down to the last row that is not blank."""
+        ...
+
+
+class Screens(Protocol):
+    """Makes screens."""
+
+    def fresh(self, size: Size) -> Screen:
+        """A screen on which nothing has been printed."""
+        ...
+
+    def restored(self, checkpoint: bytes) -> Screen | None:
+        """The screen that a checkpoint was made of, or None if it cannot be used."""
+        ...
+
+    def log(self, size: Size) -> RenderedLog | None:
+        """A log that begins with an empty screen of this size; None where there is no emulator."""
         ...
 
 

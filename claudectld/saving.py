@@ -47,6 +47,12 @@ class Saving:
             del self._removals[project][: len(reasons)]
             self._written[project] = covers
 
+    async def settled(self) -> None:
+        """Wait until everything that was to be saved before is saved, or has failed."""
+        for lock in tuple(self._locks.values()):
+            async with lock:
+                pass
+
     def _write(self, project: str | None, sessions: tuple[Session, ...], removed: str) -> None:
         try:
             if project is None:

@@ -2,12 +2,14 @@
 
 import os
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import assert_never
 
 import anyio
+import anyio.to_thread
 
 from claudectl_protocol import __version__, calls
+from claudectl_protocol.diagnosis import Diagnosis
 from claudectl_protocol.faults import (
     Denied,
     InvalidArgument,
@@ -36,12 +38,12 @@ from claudectl_protocol.sessions import (
     Value,
     Wanted,
 )
-from claudectl_protocol.stream import MAX_OUTPUT_BYTES, End, EndReason
-from claudectl_protocol.text import plain
+from claudectl_protocol.text import plain, session_table
 from claudectld.attachment import Attachment, Wire
 from claudectld.config import Places
 from claudectld.core import names, stimuli
 from claudectld.core.session import CLAUDE, LaunchContext, Run, Session
+from claudectld.logs import open_log
 from claudectld.ports import InputFull, KeeperGone, Machine
 from claudectld.profile import profile_of
 from claudectld.project import holds_sessions, project_of
@@ -51,6 +53,7 @@ from claudectld.validity import check
 DEFAULT_SIZE = Size(cols=120, rows=40)
 STOPS_AT_ONCE = 8
 STOP_GRACE_S = 5.0
+NO_CELLS = "this daemon has no terminal emulator; see what was printed with 'claudectl logs'"
 TYPING_S = 10.0
 """How long a program may leave what was typed unread before the caller is told."""
 
@@ -66,13 +69,15 @@ class Service:
         *,
         notices: tuple[str, ...],
         leave: Callable[[], None],
+        diagnose: Callable[[Mapping[str, str], str], Diagnosis],
     ) -> None:
-        """`leave` ends the daemon; `notices` are what it noticed before it served."""
+        """`leave` ends the daemon; `notices` are what it noticed before it served; `diagnose` blocks."""
         self._supervisor = supervisor
         self._machine = machine
         self._places = places
         self._notices = notices
         self._leave = leave
+        self._diagnose = diagnose
         self._leaving = False
         self._started_at = machine.now()
         self._attachments: set[Attachment] = set()
@@ -94,6 +99,8 @@ class Service:
                 return await self._new(call)
             case calls.List():
                 return await self._list(call)
+            case calls.Table():
+                return await self._table(call)
             case calls.Show(target=target):
                 return self._detail(self._resolve(target))
             case calls.Stop(target=target, force=force, grace_s=grace_s):
@@ -122,8 +129,14 @@ class Service:
                 )
             case calls.ProjectShow(path=path):
                 return self._show_project(path)
+            case calls.Diagnose(cwd=cwd, env=env):
+                return await anyio.to_thread.run_sync(self._diagnose, env, cwd, abandon_on_cancel=True)
             case calls.Shutdown(sessions=sessions):
                 return await self._shutdown(sessions=sessions)
+            case calls.UpgradeKeeper():
+                return await self._supervisor.seat.upgrade()
+            case calls.View():
+                return await self._view(call)
             case calls.Attach() | calls.Logs():
                 raise AssertionError("streams are opened by attach and logs")
             case _:
@@ -164,37 +177,17 @@ class Service:
         check(call)
         await self._look_around(call.target.cwd)
         session = self._resolve(call.target)
-        run = call.run or (session.run.id if session.run is not None else None)
-        if run is None or run not in session.runs:
-            raise Rejected(InvalidArgument(what="--run", why="is no run of this session"))
-        start, end = self._supervisor.records.extent(session.id, run)
-        offset = call.offset if call.tail_bytes is None else end - call.tail_bytes
-        offset = max(start, min(offset, end))
-        started = calls.LogsStarted(session=session.id, run=run, start=offset, end=end)
-
-        async def flow() -> None:
-            await self._flow_log(session.id, run, offset, wire, follow=call.follow)
-
-        return started, flow
-
-    async def _flow_log(
-        self, session: SessionId, run: RunId, offset: int, wire: Wire, *, follow: bool
-    ) -> None:
-        records = self._supervisor.records
-        feed = self._supervisor.feed(run) if follow else None
-        _, end = records.extent(session, run)
-        while True:
-            while offset < end:
-                start, data = records.read(session, run, offset, MAX_OUTPUT_BYTES)
-                offset = max(start + len(data), offset) if data else end
-                if data:
-                    await wire.data(offset, data)
-            if feed is None or not await feed.beyond(offset):
-                break
-            end = feed.size_bytes
-        exit_ = feed.exit if feed is not None else records.exit(session, run)
-        reason = EndReason.EXITED if feed is not None else EndReason.COMPLETE
-        await wire.end(End(reason=reason, exit=exit_))
+        run = _run(session, call.run)
+        return open_log(
+            call,
+            session.id,
+            run,
+            size=session.size,
+            feed=self._supervisor.feed(run),
+            records=self._supervisor.records,
+            screens=self._supervisor.screens,
+            wire=wire,
+        )
 
     # -- finding -------------------------------------------------------------------------------------------------
 
@@ -266,6 +259,7 @@ class Service:
             prompt=call.prompt,
             env_names=tuple(sorted(plain(name) for name in env)),
             restore=call.restore,
+            via_npx=call.via_npx,
             size=call.size or DEFAULT_SIZE,
             wanted=Wanted.RUNNING,
             lifecycle=Lifecycle.STARTING,
@@ -296,8 +290,30 @@ class Service:
             )
         return calls.SessionList(sessions=tuple(registry.info(session) for session in shown), notices=notices)
 
+    async def _table(self, call: calls.Table) -> calls.TableText:
+        listed = await self._list(
+            calls.List(cwd=call.cwd, all_projects=call.all_projects, stopped=call.stopped)
+        )
+        if call.ids:
+            text = "".join(f"{session.id}\n" for session in listed.sessions)
+        else:
+            text = session_table(
+                listed.sessions,
+                self._machine.now(),
+                call.width,
+                colour=call.colour,
+                projects=call.all_projects,
+            )
+        return calls.TableText(text=text, notices=tuple(map(plain, listed.notices)))
+
     def _all_notices(self) -> tuple[str, ...]:
-        return (*self._notices, *self._supervisor.notices, *self._supervisor.registry.problems())
+        supervisor = self._supervisor
+        return (
+            *self._notices,
+            *supervisor.notices,
+            *supervisor.seat.notices,
+            *supervisor.registry.problems(),
+        )
 
     def _detail(self, session: Session) -> SessionDetail:
         run = session.run
@@ -315,6 +331,14 @@ class Service:
             boot_id=run.boot_id if run is not None else "",
             start_ticks=process.start_ticks if process is not None else None,
         )
+
+    async def _view(self, call: calls.View) -> calls.ScreenView:
+        session = self._resolve(call.target)
+        run = _run(session, call.run)
+        view = await self._supervisor.view(session, run, styled=call.styled)
+        if view is None:
+            raise Rejected(Denied(why=NO_CELLS))
+        return view
 
     async def _stop(self, session: Session, *, grace_s: float, force: bool) -> SessionInfo:
         stopped = await self._supervisor.stop(session.id, grace_s=grace_s, force=force)
@@ -424,12 +448,21 @@ def _standpoint(call: calls.AnyCall) -> str | None:
             | calls.Rename(target=target)
             | calls.Remove(target=target)
             | calls.SendKeys(target=target)
+            | calls.View(target=target)
         ):
             return target.cwd
-        case calls.List(cwd=path) | calls.ProjectShow(path=path):
+        case calls.List(cwd=path) | calls.Table(cwd=path) | calls.ProjectShow(path=path):
             return path
         case _:
             return None
+
+
+def _run(session: Session, wanted: RunId | None) -> RunId:
+    """The run that was asked for, or the present or last one. Raises Rejected."""
+    run = wanted or (session.run.id if session.run is not None else None)
+    if run is None or run not in session.runs:
+        raise Rejected(InvalidArgument(what="--run", why="is no run of this session"))
+    return run
 
 
 def _text(raw: bytes) -> str:

@@ -10,6 +10,7 @@ import anyio.abc
 import anyio.to_thread
 from msgspec.structs import replace
 
+from claudectl_protocol.calls import ScreenView
 from claudectl_protocol.faults import AnyFault, Rejected, SpawnError
 from claudectl_protocol.sessions import Activity, Exit, Lifecycle, RunId, SessionId, Size
 from claudectld.background import Background
@@ -18,7 +19,7 @@ from claudectld.core.effects import Effect
 from claudectld.core.registry import Registry
 from claudectld.core.session import LaunchContext, Run, Session
 from claudectld.crashpoint import crashpoint
-from claudectld.feed import Feed, Screens
+from claudectld.feed import Feed
 from claudectld.feeds import Feeds
 from claudectld.ports import (
     Conversations,
@@ -32,6 +33,7 @@ from claudectld.ports import (
     Machine,
     PrivateStore,
     Records,
+    Screens,
     SessionStore,
     Stored,
     StoredProject,
@@ -44,6 +46,8 @@ from claudectld.termination import Ender
 log = logging.getLogger(__name__)
 
 RESTORES_AT_ONCE = 2
+REBUILDING_S = 0.5
+"""How long a daemon that starts may take to rebuild screens before it answers."""
 
 
 class Supervisor:
@@ -65,6 +69,7 @@ class Supervisor:
     ) -> None:
         self.registry = registry
         self.records = records
+        self.screens = screens
         self.notices: tuple[str, ...] = ()
         self.orphans: tuple[RunId, ...] = ()
         self.seat = KeeperSeat(link)
@@ -108,6 +113,9 @@ class Supervisor:
         crashpoint("adopt:connected")
         await self._compare(at_start=True)
         crashpoint("adopt:compared")
+        # What the sessions do is known by then, and nobody is told that it is not; a great many go on meanwhile.
+        with anyio.move_on_after(REBUILDING_S):
+            await self._feeds.opened()
         # Not guarded: a daemon that cannot hear its keeper is better replaced.
         self._tasks.start_soon(self.seat.listen, self._heard, self._compare_again)
 
@@ -309,12 +317,33 @@ class Supervisor:
             await self.seat.keeper.resize(feed.run, size)
         except KeeperGone:
             return
+        await feed.opened()
         feed.resized(size)
         await self.submit(stimuli.Resized(session=feed.session, size=size))
 
     def feed(self, run: RunId) -> Feed | None:
         """The feed of a live run."""
         return self._feeds.get(run)
+
+    async def view(self, session: Session, run: RunId, *, styled: bool) -> ScreenView | None:
+        """What a run's terminal shows, or showed at its end; None when its screen has no cells."""
+        feed = self._feeds.get(run) or await self._feeds.past(session, run)
+        await feed.opened()
+        cells = feed.screen.cells
+        if cells is None:
+            return None
+        return ScreenView(
+            session=session.id,
+            run=run,
+            size=feed.size,
+            rows=cells.rows(styled=styled),
+            offset=feed.offset,
+            live=feed.exit is None,
+        )
+
+    async def settled(self) -> None:
+        """Wait until what has been decided is on disk."""
+        await self._saving.settled()
 
     async def until(self, session: SessionId, condition: Callable[[Session | None], bool]) -> Session | None:
         """Wait until the session (None once it is gone) meets the condition, and return it."""
@@ -348,7 +377,7 @@ class Supervisor:
                 case effects.End():
                     self._background.go(self._end, effect)
                 case effects.Follow(session=session, run=run):
-                    await self._follow(session, run)
+                    self._follow(session, run)
                 case effects.Unfollow(run=run, exit=exit_):
                     self._feeds.finish(run, exit_)
                 case effects.Acknowledge(run=run):
@@ -402,10 +431,10 @@ class Supervisor:
         else:
             await self._exited(live.run, live.exit)
 
-    async def _follow(self, session_id: SessionId, run: RunId) -> None:
+    def _follow(self, session_id: SessionId, run: RunId) -> None:
         session = self.registry.get(session_id)
         if session is not None:
-            await self._feeds.follow(session, run)
+            self._feeds.follow(session, run)
 
     def _reported(self, run: RunId, activity: Activity) -> None:
         stamped = replace(activity, since=self._machine.now())

@@ -20,9 +20,15 @@ def check(call: calls.AnyCall) -> None:
     match call:
         case calls.New():
             _check_new(call)
-        case calls.Attach(target=target, size=size):
+        case calls.Attach(target=target, size=size, read_only=read_only, history=history):
             _check_directory(target.cwd)
-            _check_size(size)
+            _check(size is not None or read_only, "the terminal's size", "is needed to type")
+            _check(history >= 0, "--history", "is less than 0")
+            if size is not None:
+                _check_size(size)
+        case calls.Logs(target=target, follow=follow, rendered=rendered):
+            _check_directory(target.cwd)
+            _check(not (follow and rendered), "rendered", "does not go with follow")
         case calls.Stop(target=target, grace_s=grace_s) | calls.Restart(target=target, grace_s=grace_s):
             _check_directory(target.cwd)
             _check(0 <= grace_s <= LONGEST_GRACE_S, "--grace", "is not between 0 and 3600 seconds")
@@ -31,14 +37,17 @@ def check(call: calls.AnyCall) -> None:
             | calls.Rename(target=target)
             | calls.Remove(target=target)
             | calls.SendKeys(target=target)
-            | calls.Logs(target=target)
+            | calls.View(target=target)
         ):
             _check_directory(target.cwd)
-        case calls.List(cwd=path):
+        case calls.List(cwd=path) | calls.Diagnose(cwd=path):
             _check_directory(path)
+        case calls.Table(cwd=path, width=width):
+            _check_directory(path)
+            _check(width is None or width > 0, "the terminal's width", "is less than 1")
         case calls.ProjectAdd(path=path) | calls.ProjectRemove(path=path) | calls.ProjectShow(path=path):
             _check_directory(path)
-        case calls.Status() | calls.ProjectListing() | calls.Shutdown():
+        case calls.Status() | calls.ProjectListing() | calls.Shutdown() | calls.UpgradeKeeper():
             pass
         case _:
             assert_never(call)
@@ -51,6 +60,7 @@ def _check_new(call: calls.New) -> None:
     except ValueError:
         canonical = ""
     _check(canonical == call.key, "key", "is no uuid in its canonical form")
+    _check(not (call.via_npx and call.program), "via_npx", "is for Claude Code only")
     for what, words in (
         ("the arguments", call.args),
         ("the prompt", (call.prompt or "",)),

@@ -21,6 +21,13 @@ from claudectl_protocol.text import plain
 @id_argument
 @click.option("--read-only", is_flag=True, help="Only watch: no keys, no size; works without a terminal too.")
 @click.option(
+    "--history",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="First print the last N lines that have scrolled away, for the terminal's own scrollback.",
+)
+@click.option(
     "--exit-status", is_flag=True, help="Exit as the child did (128 and the signal's number for one)."
 )
 @all_projects_option
@@ -30,6 +37,7 @@ def command(
     launcher: Launcher,
     target: str,
     read_only: bool,
+    history: int,
     exit_status: bool,
     all_projects: bool,
     as_json: bool,  # noqa: ARG001 - read by the command line itself, before a command can fail
@@ -38,20 +46,23 @@ def command(
 
     Ctrl-Q in a paste is passed on. Ctrl-Z is not passed to a Claude Code, which it would freeze. With --read-only
     Ctrl-C leaves too. When the daemon goes the view starts another one, or waits for one with --no-start; keys
-    typed meanwhile are discarded.
+    typed meanwhile are discarded. The session has the size of the window in which somebody last typed; in another
+    window one sees what fits.
     """
     where = target_of(target, all_projects=all_projects)
-    return attach(launcher, where, read_only=read_only, exit_status=exit_status)
+    return attach(launcher, where, read_only=read_only, exit_status=exit_status, history=history)
 
 
-def attach(launcher: Launcher, target: Target, *, read_only: bool, exit_status: bool) -> int:
+def attach(
+    launcher: Launcher, target: Target, *, read_only: bool, exit_status: bool, history: int = 0
+) -> int:
     """Attach this process's terminal until the person leaves or the session ends; returns the exit code."""
     terminal = Terminal(0, 1)
     if not terminal.has_keys and not read_only:
         raise Rejected(
             InvalidArgument(what="attach", why="needs a terminal on stdin; use --read-only to watch")
         )
-    attachment = Attachment(launcher, target, terminal, read_only=read_only)
+    attachment = Attachment(launcher, target, terminal, read_only=read_only, history=history)
     try:
         parting = attachment.run()
     finally:

@@ -31,9 +31,16 @@ def command(
     all_projects: bool,
     as_json: bool,  # noqa: ARG001 - read by the command line itself, before a command can fail
 ) -> None:
-    """Print what a session's terminal printed, while it runs or after; by default as text, line by line."""
+    """Print what a session's terminal printed, while it runs or after: by default the lines that one would have seen.
+
+    With --follow it is told line by line as it was printed, also what was painted over later.
+    """
     where = target_of(target, all_projects=all_projects)
     recording = Recording(launcher, where, None if run is None else RunId(run))
+    if not raw and not follow:
+        for text in recording.text(lines):
+            _print(text)
+        return
     tail = None if lines is None else recording.last_lines(lines)
     pieces = recording.rest(follow=follow) if follow or tail is None else iter(())
     if raw:
@@ -41,15 +48,12 @@ def command(
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
         return
-    text = LogText()
-    if tail is not None and lines is not None:
-        shown = text.feed(tail) + ([] if follow else text.end())
-        _print(shown[-lines:] if lines else [])
-    for data in pieces:
-        _print(text.feed(data))
-    _print(text.end())
+    printed = LogText()
+    for data in chain(() if tail is None else (tail,), pieces):
+        _print("".join(f"{line}\n" for line in printed.feed(data)))
+    _print("".join(f"{line}\n" for line in printed.end()))
 
 
-def _print(lines: list[str]) -> None:
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
+def _print(text: str) -> None:
+    sys.stdout.write(text)
     sys.stdout.flush()

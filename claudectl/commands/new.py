@@ -1,9 +1,12 @@
 """`claudectl new`: create a session and start its child."""
 
 import os
+import shutil
+import sys
 from uuid import uuid4
 
 import click
+from msgspec import structs
 
 from claudectl.commands.attach import attach
 from claudectl.commands.options import json_option, working_directory
@@ -20,6 +23,7 @@ from claudectl.launch import Launcher
 from claudectl.reports import session_line
 from claudectl.terminal import terminal_size
 from claudectl_protocol.calls import New, Target
+from claudectl_protocol.faults import ClaudeCodeNotFound, Rejected
 from claudectl_protocol.sessions import SessionId
 
 
@@ -90,8 +94,22 @@ def command(
         groups=inherited_groups(),
         size=terminal_size(0) or terminal_size(1) or terminal_size(2),
     )
-    session = created_session(launcher, call)
+    try:
+        session = created_session(launcher, call)
+    except Rejected as rejected:
+        if not isinstance(rejected.fault, ClaudeCodeNotFound) or as_json or not _agrees_to_npx():
+            raise
+        session = created_session(launcher, structs.replace(call, via_npx=True))
     print(json_text(SessionDocument(session=session)) if as_json else session_line(session), flush=True)
     if not attached:
         return None
     return attach(launcher, Target(text=session.id, cwd=call.cwd), read_only=False, exit_status=False)
+
+
+def _agrees_to_npx() -> bool:
+    """Whether a person at a terminal wants what npx would download; asked once, and never without one."""
+    if shutil.which("npx") is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    question = "Claude Code is not installed. Run it through npx (downloads it now)? [y/N] "
+    print(question, end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -70,6 +70,8 @@ class Session(Value):
     """Passed only while no transcript exists, never on a resume."""
     env_names: tuple[str, ...] = ()
     restore: bool = False
+    via_npx: bool = False
+    """Where Claude Code is not installed, it may be run through npx."""
     size: Size = Size(cols=80, rows=24)
     wanted: Wanted = Wanted.RUNNING
     lifecycle: Lifecycle = Lifecycle.STARTING

@@ -36,7 +36,7 @@ class FaultSample(NamedTuple):
     sentence: str
 
 
-RESTART = "'claudectl daemon stop' and 'claudectl daemon start' (sessions go on)"
+RESTART = "'claudectl daemon restart' (sessions go on)"
 
 FAULTS = [
     FaultSample(

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from claudectl_protocol.calls import AnyCall, Attach, Attached, Done, Shutdown, Status
 from claudectl_protocol.endpoint import make_directory
-from claudectl_protocol.sessions import DaemonStatus, SessionId
+from claudectl_protocol.sessions import DaemonStatus, SessionId, Size
 from tests.fakes.daemon import Answer, FakeDaemon, Last
 
 STARTS = "starts.jsonl"
@@ -96,7 +96,12 @@ def _serve(ready: int) -> None:
         assert call.run is not None
         assert call.offset is not None
         return Attached(
-            session=session, name="api", run=call.run, offset=call.offset, size=call.size, resumed=True
+            session=session,
+            name="api",
+            run=call.run,
+            offset=call.offset,
+            size=Size(cols=80, rows=24),
+            resumed=True,
         )
 
     with FakeDaemon(

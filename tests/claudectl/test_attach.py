@@ -50,7 +50,7 @@ def attached(call: AnyCall) -> Attached:
         name="api",
         run=RUN,
         offset=100 if call.offset is None else call.offset,
-        size=call.size,
+        size=call.size or Size(cols=80, rows=24),
         resumed=call.offset is not None,
         suspend_key=False,
     )
@@ -209,8 +209,8 @@ def test_a_repaint_begins_with_a_reset(daemon: Daemon, environment: Mapping[str,
         alternate = person.until(b"OTHER")
 
     assert main.startswith(b"\x1b[0m")
-    assert main.endswith(b"\x1b[H\x1b[2JPICTURE")
-    assert alternate.startswith(b"\x1b[0m")
+    assert main.endswith(b"\x1b[?2026h\x1b[H\x1b[2JPICTURE")
+    assert alternate.startswith(b"\x1b[?2026l\x1b[0m")
     assert b"\x1b[2J" not in alternate
 
 
@@ -226,7 +226,6 @@ def test_a_repaint_begins_with_a_reset(daemon: Daemon, environment: Mapping[str,
         ),
         (End(reason=EndReason.EXITED, exit=Exit()), b"[api ended; its exit status is not known]", 0, 1),
         (End(reason=EndReason.REMOVED), b"[api was removed]", 0, 0),
-        (End(reason=EndReason.SHUTTING_DOWN), b"claudectl: the daemon is just leaving", 69, 69),
     ],
 )
 @pytest.mark.parametrize("exit_status", [False, True])
@@ -288,9 +287,62 @@ def test_read_only_sends_nothing_and_leaves_by_ctrl_c_too(
 
         assert person.wait() == 0
 
+    assert stream.hear() == Size(cols=90, rows=20)
     assert stream.hear() is None
     target = Target(text="api", cwd=project)
     assert fake.calls == [Attach(target=target, size=Size(cols=80, rows=24), read_only=True)]
+
+
+def test_what_goes_to_a_file_has_no_size(daemon: Daemon, claudectl: Claudectl, project: str) -> None:
+    fake = daemon({Attach: attached})
+
+    def serve() -> None:
+        stream = fake.stream()
+        stream.data(5, b"wide\n")
+        stream.end(End(reason=EndReason.EXITED, exit=Exit(code=0)))
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    claudectl("attach", "--read-only", "api")
+    thread.join(20)
+
+    assert fake.calls == [Attach(target=Target(text="api", cwd=project), read_only=True)]
+
+
+def test_history_is_asked_for_once(socket_path: str, environment: Mapping[str, str]) -> None:
+    with Person(["attach", "--history", "200", "api"], environment) as person:
+        with FakeDaemon(socket_path, {Attach: attached}) as first:
+            stream = first.stream()
+            person.until(RAW)
+            stream.data(105, b"before")
+            person.until(b"before")
+        with FakeDaemon(socket_path, {Attach: attached}) as second:
+            second.stream()
+            person.type(b"\x11")
+            assert person.wait() == 0
+
+    asked = [call.history for call in (*first.calls, *second.calls) if isinstance(call, Attach)]
+    assert asked == [200, 0]
+
+
+def test_after_a_picture_the_view_asks_for_another_one_and_not_for_the_rest(
+    socket_path: str, environment: Mapping[str, str]
+) -> None:
+    with Person(["attach", "api"], environment) as person:
+        with FakeDaemon(socket_path, {Attach: attached}) as first:
+            stream = first.stream()
+            person.until(RAW)
+            stream.data(105, b"before")
+            stream.repaint(300, b"PICTURE")
+            person.until(b"PICTURE")
+        with FakeDaemon(socket_path, {Attach: attached}) as second:
+            second.stream()
+            person.type(b"\x11")
+            assert person.wait() == 0
+
+    again = second.calls[0]
+    assert isinstance(again, Attach)
+    assert again.offset is None
 
 
 def test_new_can_attach_at_once(daemon: Daemon, environment: Mapping[str, str], project: str) -> None:
@@ -343,6 +395,50 @@ def test_after_a_break_the_view_goes_on_at_its_offset(
     assert b"claudectl: reconnected once; keys typed while no daemon ran were discarded" in person.seen
 
 
+def test_the_successor_of_a_daemon_that_was_told_to_leave_is_waited_for(
+    socket_path: str, environment: Mapping[str, str]
+) -> None:
+    calls: list[Attach] = []
+
+    def answer(call: AnyCall) -> Attached:
+        assert isinstance(call, Attach)
+        calls.append(call)
+        return attached(call)
+
+    with Person(["attach", "api"], environment) as person:
+        with FakeDaemon(socket_path, {Attach: answer}) as first:
+            stream = first.stream()
+            stream.data(123, b"before")
+            person.until(b"before")
+            stream.end(End(reason=EndReason.SHUTTING_DOWN))
+            assert stream.hear() is None
+        with FakeDaemon(socket_path, {Attach: answer}) as second:
+            again = second.stream()
+            again.data(200, b"after")
+            person.until(b"after")
+            person.type(b"\x11")
+
+            assert person.wait() == 0
+
+    assert [call.offset for call in calls] == [None, 123]
+
+
+def test_a_daemon_that_was_told_to_leave_is_not_brought_back(
+    socket_path: str, environment: Mapping[str, str]
+) -> None:
+    with Person(["attach", "api"], {**environment, "CLAUDECTL_AUTOSTART": "1"}) as person:
+        with FakeDaemon(socket_path, {Attach: attached}) as fake:
+            fake.stream().end(End(reason=EndReason.SHUTTING_DOWN))
+            person.until(RAW)
+
+        assert person.wait() == 69
+        assert person.modes() == person.modes_before
+
+    assert was_reset(person.seen)
+    assert b"claudectl: the daemon is just leaving" in person.seen.partition(BACK)[2]
+    assert not os.path.exists(socket_path)
+
+
 def test_without_a_daemon_the_person_can_still_leave(
     socket_path: str, environment: Mapping[str, str]
 ) -> None:
@@ -366,7 +462,7 @@ def test_a_wish_to_leave_that_was_typed_while_the_daemon_came_back_is_heard(
 
     def slow(call: AnyCall) -> Attached:
         assert isinstance(call, Attach)
-        if call.offset is not None:
+        if call.run is not None:
             asked.set()
             assert typed.wait(20)
         return attached(call)
@@ -461,7 +557,7 @@ def test_a_session_that_ended_during_the_break_is_told_with_its_exit(
 
     def once(call: AnyCall) -> Attached | faults.NotRunning:
         assert isinstance(call, Attach)
-        return attached(call) if call.offset is None else faults.NotRunning(session=API, name="api")
+        return attached(call) if call.run is None else faults.NotRunning(session=API, name="api")
 
     fake = daemon({Attach: once, Show: ended})
 
@@ -479,7 +575,7 @@ def test_a_refusal_after_a_break_brings_the_terminal_back(
 ) -> None:
     def once(call: AnyCall) -> Attached | faults.SessionNotFound:
         assert isinstance(call, Attach)
-        return attached(call) if call.offset is None else faults.SessionNotFound(target="api", scope="all")
+        return attached(call) if call.run is None else faults.SessionNotFound(target="api", scope="all")
 
     fake = daemon({Attach: once})
 

@@ -178,6 +178,80 @@ def test_clients_that_race_start_one_daemon(caller: Caller) -> None:
     assert len(caller.starts()) == 1
 
 
+SYSTEMCTL = """#!/bin/sh
+# Stands in for systemctl: what it was asked for is in `asked`; it starts the daemon and waits until that serves.
+echo "$*" >> {home}/asked
+[ -e {home}/refuses ] && {{ echo 'Job failed.' >&2; exit 1; }}
+[ "$2" = start ] || exit 0
+mkfifo {home}/ready
+cd /
+{python} -m claudectld run --ready-fd 3 3>{home}/ready >/dev/null 2>&1 &
+read word < {home}/ready
+"""
+
+
+@pytest.fixture
+def serviced(caller: Caller) -> Caller:
+    """A caller whose daemon has a service."""
+    units = caller.directory / ".config" / "systemd" / "user"
+    units.mkdir(parents=True)
+    state = caller.directory / "state" / "claudectl"
+    (units / "claudectld.service").write_text(
+        f"[Unit]\nX-Claudectl-State={state}\nX-Claudectl-Socket={caller.socket}\n"
+    )
+    program = caller.directory / "bin" / "systemctl"
+    program.parent.mkdir()
+    program.write_text(SYSTEMCTL.format(home=caller.directory, python=sys.executable))
+    program.chmod(0o700)
+    caller.environment["PATH"] = f"{program.parent}:{caller.environment['PATH']}"
+    return caller
+
+
+def asked(caller: Caller) -> list[str]:
+    """What the service manager was asked."""
+    path = caller.directory / "asked"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def test_a_daemon_with_a_service_is_started_by_it(serviced: Caller) -> None:
+    code, _, err = serviced.run("status")
+
+    assert (code, err) == (0, "claudectl: started claudectld (its service)\n")
+    assert asked(serviced) == ["--user start claudectld.service"]
+    assert len(serviced.starts()) == 1
+
+
+def test_stopping_it_has_the_service_stopped_too(serviced: Caller) -> None:
+    serviced.run("status")
+
+    code, out, _ = serviced.run("daemon", "stop")
+
+    assert (code, out) == (0, "stopped claudectld; sessions go on\n")
+    assert asked(serviced)[1:] == ["--user stop claudectld.service"]
+
+
+def test_where_the_service_does_not_start_the_daemon_is_started_without_it(serviced: Caller) -> None:
+    (serviced.directory / "refuses").touch()
+
+    code, _, err = serviced.run("status")
+    (serviced.directory / "refuses").unlink()
+
+    (start,) = serviced.starts()
+    assert (code, err) == (0, f"claudectl: started claudectld (pid {start.pid})\n")
+    assert asked(serviced) == ["--user start claudectld.service"]
+
+
+def test_a_service_for_another_socket_is_left_alone(serviced: Caller) -> None:
+    other = str(serviced.directory / "other" / "daemon.sock")
+
+    code, _, err = serviced.run("--socket", other, "status")
+    serviced.run("--socket", other, "daemon", "stop")
+
+    (start,) = serviced.starts()
+    assert (code, err) == (0, f"claudectl: started claudectld (pid {start.pid})\n")
+    assert asked(serviced) == []
+
+
 def test_a_daemon_that_is_already_about_to_serve_is_waited_for(caller: Caller) -> None:
     code, out, err = caller.run("status", CLAUDECTL_STAND_IN="late")
 

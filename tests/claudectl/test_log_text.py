@@ -24,6 +24,7 @@ def lines(*pieces: bytes) -> list[str]:
         (b"\x1b[31mred\x1b[0m  two\n", ["red  two"]),
         (b"a\tb\n", ["a       b"]),
         (b"a\x1b[3Cb\n", ["a   b"]),
+        (b"You\x1b[5Gsaid:\x1b[11Ghi\x1b[8G\x1b[1mX\n", ["You saiX"]),
         (b"\x1b[?1049h\x1b[1;1Htop\x1b[5;1H\x1b[6;1Hbottom", ["top", "bottom"]),
         (b"\xff\xc3", ["\ufffd\ufffd"]),
         (b"  indented  \n", ["  indented"]),
@@ -40,6 +41,16 @@ def test_a_line_is_given_as_soon_as_it_is_whole() -> None:
     assert text.feed("e\ntwö".encode()[:-1]) == ["one"]
     assert text.feed("twö".encode()[-1:] + b"\n") == ["twö"]
     assert text.end() == []
+
+
+def test_a_painted_row_is_given_as_soon_as_another_is_begun() -> None:
+    text = LogText()
+
+    assert text.feed(b"\x1b[1;1Htop") == []
+    assert text.feed(b"\x1b[2;1Hbot") == ["top"]
+    # What ends here is a line that has been given, and the next one is empty.
+    assert text.feed(b"tom\x1b[3;1H") == ["bottom"]
+    assert text.feed(b"\n\n") == [""]
 
 
 def test_a_program_that_never_ends_a_line_is_not_kept_waiting_for() -> None:

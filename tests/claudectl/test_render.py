@@ -51,7 +51,7 @@ def test_hostile_text_in_a_fault_is_cleaned_and_swallows_none_of_our_words(sampl
 def test_an_older_daemon_is_to_be_replaced() -> None:
     assert explain_mismatch(VersionMismatch((2, 0), (1, 3))) == (
         "the daemon is older than this claudectl (the client speaks protocol 2.0, the daemon 1.3); "
-        "replace it with 'claudectl daemon stop' and 'claudectl daemon start' (sessions go on)"
+        "replace it with 'claudectl daemon restart' (sessions go on)"
     )
 
 

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from claudectl_protocol.settings import Config, DaemonSection
 from claudectld import config
 
 
 def test_without_a_file_the_defaults_hold(tmp_path: Path) -> None:
-    assert config.read(str(tmp_path)) == (config.Config(), "")
+    assert config.read(str(tmp_path)) == (Config(), "")
 
 
 def test_what_is_set_is_taken_and_the_rest_is_default(tmp_path: Path) -> None:
@@ -18,7 +19,7 @@ def test_what_is_set_is_taken_and_the_rest_is_default(tmp_path: Path) -> None:
     chosen, notice = config.read(str(tmp_path))
 
     assert chosen.records.limit_mib == 8
-    assert chosen.daemon == config.DaemonSection()
+    assert chosen.daemon == DaemonSection()
     assert notice == ""
 
 
@@ -32,6 +33,7 @@ def test_what_is_set_is_taken_and_the_rest_is_default(tmp_path: Path) -> None:
         b"[records]\nlimit = 8\n",
         b"[records]\nlimit_mib = 0\n",
         b"[daemon]\nsync_s = 0\n",
+        b"[daemon]\non_stop = 'maybe'\n",
     ],
 )
 def test_a_file_that_makes_no_sense_is_said_and_not_used(tmp_path: Path, content: bytes) -> None:
@@ -39,7 +41,7 @@ def test_a_file_that_makes_no_sense_is_said_and_not_used(tmp_path: Path, content
 
     chosen, notice = config.read(str(tmp_path))
 
-    assert chosen == config.Config()
+    assert chosen == Config()
     assert notice.startswith(f"{tmp_path}/claudectld.toml is not used: ")
 
 

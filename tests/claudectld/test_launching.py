@@ -142,3 +142,23 @@ def test_a_program_that_went_away_is_looked_for_anew_and_missed(home: Path, laun
 
     assert isinstance(refused.value.fault, ClaudeCodeNotFound)
     assert str(home / "bin" / "claude") in refused.value.fault.searched
+
+
+def test_what_may_run_through_npx_is_a_claude_session_in_every_other_respect(
+    home: Path,
+) -> None:
+    (home / "bin" / "claude").rename(home / "bin" / "npx")
+    agreed = replace(session(home, "--model", "opus", prompt="say hi"), via_npx=True)
+    isolated = LocalLauncher(str(home / "state"), program=str(home / "none"), limit_bytes=1 << 26)
+
+    admitted, _ = isolated.admit(agreed, context(home))
+    spec = isolated.prepare(admitted, context(home))
+
+    assert spec.argv[:2] == ("/bin/sh", "-c")
+    assert spec.argv[3:] == (
+        str(home / "bin" / "npx"),
+        *("--model", "opus", "--session-id", CONVERSATION, "--", "say hi"),
+    )
+    assert spec.context.env["CLAUDE_CODE_DISABLE_AGENT_VIEW"] == "1"
+    with pytest.raises(Rejected):
+        isolated.admit(replace(agreed, via_npx=False), context(home))

@@ -31,7 +31,7 @@ from claudectld.claude import status
 from claudectld.core.registry import Registry
 from claudectld.core.session import LaunchContext, Session
 from claudectld.feed import CHECKPOINT_BYTES
-from claudectld.ports import EndedRun, KeeperGone, Screen, SpawnFailed, WholeKeeper
+from claudectld.ports import EndedRun, KeeperCode, KeeperGone, RenderedLog, Screen, SpawnFailed, WholeKeeper
 from claudectld.supervisor import Supervisor
 from tests.claudectld.sessions import PROJECT, new_session, run_of
 from tests.fakes.keeper import BOOT_ID, FakeKeeper, FakeRun
@@ -62,6 +62,9 @@ class TapeScreens:
         screen.load(checkpoint)
         return screen
 
+    def log(self, size: Size) -> RenderedLog | None:
+        return None
+
 
 class FakeLink:
     """One keeper, or after it was lost its successor that holds the same children."""
@@ -70,6 +73,7 @@ class FakeLink:
         self.keeper = FakeKeeper(runs)
         self.released = False
         self.is_reachable = True
+        self.code = self.keeper.code
         self.used = [self.keeper]
 
     async def connect(self) -> WholeKeeper:
@@ -81,6 +85,9 @@ class FakeLink:
         self.keeper = FakeKeeper(self.keeper.runs)
         self.used.append(self.keeper)
         return self.keeper
+
+    async def installed(self) -> KeeperCode:
+        return KeeperCode(name=self.code, directory=f"/{self.code}", interpreter="/python")
 
     def release(self) -> None:
         self.released = True
@@ -399,6 +406,7 @@ class TestAdopting:
 
             assert offset >= CHECKPOINT_BYTES
             assert feed is not None
+            await feed.opened()
             assert feed.offset == len(house.runs[run_of(session)].printed)
             assert feed.screen.activity is not None
             assert feed.screen.repaint().endswith(b"tail")
@@ -422,6 +430,7 @@ class TestAdopting:
             feed = successor.feed(run_of(session))
 
             assert feed is not None
+            await feed.opened()
             assert was_exact
             assert feed.screen.wants_jiggle
             assert feed.size == session.size

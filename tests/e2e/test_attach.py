@@ -22,6 +22,10 @@ BORN = Size(cols=120, rows=40)
 another size, so only here can it be compared."""
 
 
+RAW = '[daemon]\nscreen = "raw"\n'
+both_screens = pytest.mark.parametrize("settings", ["", RAW], ids=["ghostty", "raw"])
+"""With an emulator, and where there is none."""
+
 Control = Callable[[World, Mapping[str, object]], Cells]
 
 
@@ -65,7 +69,9 @@ def storm(terminal: Terminal, count: int) -> None:
     terminal.resize(SIZE)
 
 
-def test_a_plain_child_is_shown_again_after_the_client_was_killed(world: World) -> None:
+@both_screens
+def test_a_plain_child_is_shown_again_after_the_client_was_killed(world: World, settings: str) -> None:
+    world.configure(settings)
     session = world.run(STYLED_LINES)
     with world.attach("job", size=BORN) as first:
         first.wait_for("all printed")
@@ -79,7 +85,9 @@ def test_a_plain_child_is_shown_again_after_the_client_was_killed(world: World) 
         shows(again, everything, world, session)
 
 
-def test_a_plain_child_is_shown_again_after_the_daemon_was_killed(world: World) -> None:
+@both_screens
+def test_a_plain_child_is_shown_again_after_the_daemon_was_killed(world: World, settings: str) -> None:
+    world.configure(settings)
     session = world.run(STYLED_LINES)
     with world.attach("job", size=BORN) as first:
         first.wait_for("all printed")
@@ -90,10 +98,12 @@ def test_a_plain_child_is_shown_again_after_the_daemon_was_killed(world: World) 
         shows(again, everything, world, session)
 
 
+@both_screens
 @pytest.mark.parametrize("daemon_dies", [False, True])
 def test_a_child_that_repaints_is_shown_again_after_a_storm_of_sizes(
-    world: World, *, daemon_dies: bool
+    world: World, settings: str, *, daemon_dies: bool
 ) -> None:
+    world.configure(settings)
     session = world.run(REPAINTS)
     with world.attach("job", size=SIZE) as first:
         first.wait_for("90 x 28")
@@ -111,7 +121,9 @@ def test_a_child_that_repaints_is_shown_again_after_a_storm_of_sizes(
         shows(again, last_repaint, world, session)
 
 
-def test_a_busy_child_that_saw_no_change_of_size_is_painted_again(world: World) -> None:
+@both_screens
+def test_a_busy_child_that_saw_no_change_of_size_is_painted_again(world: World, settings: str) -> None:
+    world.configure(settings)
     session = world.run(REPAINTS_WHEN_CHANGED)
     child = int(str(session["pid"]))
     with world.attach("job", size=SIZE) as terminal:
@@ -126,6 +138,7 @@ def test_a_busy_child_that_saw_no_change_of_size_is_painted_again(world: World) 
 
 
 def test_a_client_that_dies_while_its_picture_is_asked_for_leaves_the_size_as_it_was(world: World) -> None:
+    world.configure(RAW)
     world.run(REPAINTS)
     with world.attach("job", size=SIZE) as first:
         first.wait_for("90 x 28")
@@ -200,9 +213,11 @@ def test_a_detach_key_inside_a_paste_is_pasted(world: World) -> None:
 
 
 @pytest.mark.claude
+@both_screens
 def test_claude_is_shown_again_after_a_storm_of_sizes_and_the_daemons_death(
-    claude_world: ClaudeWorld,
+    claude_world: ClaudeWorld, settings: str
 ) -> None:
+    claude_world.configure(settings)
     session = claude_world.claude_session("job", prompt="say hello")
     with claude_world.attach("job", size=SIZE) as first:
         first.wait_for("You said: say hello")

@@ -355,7 +355,7 @@ def test_no_daemon_and_none_may_be_started(world: World) -> None:
         (
             (VERSION[0] - 1, 7),
             "the daemon is older than this claudectl (the client speaks protocol {ours}, the daemon {theirs}); "
-            "replace it with 'claudectl daemon stop' and 'claudectl daemon start' (sessions go on)",
+            "replace it with 'claudectl daemon restart' (sessions go on)",
         ),
         (
             (VERSION[0] + 1, 0),

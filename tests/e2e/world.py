@@ -174,7 +174,10 @@ class World:
         if self.processes():
             self.start()
             self.ctl("daemon", "stop", "--sessions")
-            wait_gone(self.processes())
+            try:
+                wait_gone(self.processes())
+            except TimeoutError as error:
+                raise TimeoutError(f"{error}\n{self.log()}\n{self.keeper_log()}") from None
 
     def rss_bytes(self) -> int:
         """Memory that the daemon has resident."""
@@ -205,8 +208,15 @@ class World:
 
     def log(self) -> str:
         """The end of the daemon's log."""
-        path = self.state / "logs" / "claudectld.log"
-        return path.read_text()[-6000:] if path.exists() else "(no log)"
+        return _end_of(self.state / "logs" / "claudectld.log")
+
+    def keeper_log(self) -> str:
+        """The end of the keeper's log."""
+        return _end_of(self.state / "logs" / "keeper.log")
+
+
+def _end_of(path: Path) -> str:
+    return path.read_text()[-6000:] if path.exists() else f"(no {path.name})"
 
 
 def _kill(pid: int, number: int) -> None:
@@ -226,7 +236,10 @@ def wait_gone(pids: Sequence[int], deadline_s: float = DEADLINE_S) -> None:
             continue
         try:
             if not select.select([fd], [], [], max(0.0, deadline - time.monotonic()))[0]:
-                raise TimeoutError(f"process {pid} is still there")
+                words = (
+                    Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                )
+                raise TimeoutError(f"process {pid} is still there: {words}")
         finally:
             os.close(fd)
 

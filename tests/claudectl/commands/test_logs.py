@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from msgspec import structs
 
 from claudectl.cli import run
 from claudectl_protocol.calls import AnyCall, Logs, LogsStarted, Target
@@ -65,8 +66,38 @@ def test_logs_print_lines_without_escape_sequences(
     with reading(fake, record):
         outcome = claudectl("logs", "api")
 
-    assert fake.calls == [Logs(target=Target(text="api", cwd=project))]
+    assert fake.calls == [Logs(target=Target(text="api", cwd=project), rendered=True)]
     assert outcome == (0, "one\ntwö\nlast\n", "")
+
+
+class Rendered(Record):
+    """Lines that a daemon with an emulator has made of a longer record."""
+
+    def start(self, call: AnyCall) -> Answer:
+        started = super().start(call)
+        assert isinstance(started, LogsStarted)
+        return structs.replace(started, rendered=True)
+
+
+def test_rendered_lines_are_printed_as_they_are(daemon: Daemon, claudectl: Claudectl) -> None:
+    record = Rendered("one\n  twö\n\nlast\n".encode() * 9000)
+    fake = daemon({Logs: record.start})
+
+    with reading(fake, record):
+        outcome = claudectl("logs", "api")
+
+    assert outcome == (0, "one\n  twö\n\nlast\n" * 9000, "")
+
+
+@pytest.mark.parametrize(("lines", "expected"), [(2, "b\u2028b\nc\n"), (9, "a\nb\u2028b\nc\n"), (0, "")])
+def test_tail_of_rendered_lines(daemon: Daemon, claudectl: Claudectl, lines: int, expected: str) -> None:
+    record = Rendered("a\nb\u2028b\nc\n".encode())
+    fake = daemon({Logs: record.start})
+
+    with reading(fake, record):
+        outcome = claudectl("logs", "api", "--tail", str(lines))
+
+    assert outcome == (0, expected, "")
 
 
 def test_raw_logs_are_the_exact_bytes(

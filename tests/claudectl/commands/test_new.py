@@ -3,6 +3,8 @@
 import json
 import os
 import resource
+import sys
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -11,6 +13,7 @@ from claudectl_protocol import faults
 from claudectl_protocol.calls import AnyCall, New, Show, Target
 from claudectl_protocol.sessions import Lifecycle, SessionDetail
 from tests.claudectl.conftest import Claudectl, Daemon
+from tests.claudectl.person import Person
 from tests.claudectl.samples import ACTIVE, DETAIL
 from tests.fakes.daemon import Answer, FakeDaemon, Vanish
 
@@ -226,3 +229,87 @@ def test_a_refusal_is_final(daemon: Daemon, claudectl: Claudectl) -> None:
 
     assert claudectl("new", "-n", "api").code == 4
     assert asked(fake).name == "api"
+
+
+MISSING = faults.ClaudeCodeNotFound(searched=("/usr/bin/claude",))
+QUESTION = b"Run it through npx (downloads it now)? [y/N] "
+
+
+def missing_unless_via_npx(call: AnyCall) -> Answer:
+    """As a daemon on a machine without Claude Code."""
+    assert isinstance(call, New)
+    return ACTIVE if call.via_npx else MISSING
+
+
+@pytest.fixture
+def at_home(directory: Path, socket_path: str) -> dict[str, str]:
+    """The environment of a person who has npx."""
+    npx = directory / "bin" / "npx"
+    npx.parent.mkdir()
+    npx.write_text("#!/bin/sh\nexit 1\n")
+    npx.chmod(0o755)
+    return {
+        "PATH": f"{npx.parent}:/usr/bin:/bin",
+        "HOME": str(directory),
+        "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path if path),
+        "CLAUDECTL_SOCKET": socket_path,
+        "CLAUDECTL_AUTOSTART": "0",
+        "TERM": "xterm",
+    }
+
+
+@pytest.mark.parametrize("answer", [b"y\r", b"YES\r"])
+def test_npx_is_used_when_a_person_agrees(daemon: Daemon, at_home: dict[str, str], answer: bytes) -> None:
+    fake = daemon({New: missing_unless_via_npx})
+
+    with Person(["new", "hi"], at_home) as person:
+        person.until(QUESTION)
+        person.type(answer)
+        code = person.wait()
+
+    assert code == 0
+    assert b"api  0f1e2d3c" in person.seen
+    first, second = fake.calls
+    assert isinstance(first, New)
+    assert second == replace(first, via_npx=True)
+
+
+@pytest.mark.parametrize("answer", [b"\r", b"n\r", b"yess\r", b"\x04"])
+def test_npx_is_not_used_when_a_person_does_not_agree(
+    daemon: Daemon, at_home: dict[str, str], answer: bytes
+) -> None:
+    fake = daemon({New: missing_unless_via_npx})
+
+    with Person(["new", "hi"], at_home) as person:
+        person.until(QUESTION)
+        person.type(answer)
+        code = person.wait()
+
+    assert code == 7
+    assert b"Claude Code was not found" in person.seen
+    assert len(fake.calls) == 1
+
+
+@pytest.mark.parametrize("words", [("new",), ("new", "--json")])
+def test_nobody_is_asked_without_a_terminal(
+    daemon: Daemon, claudectl: Claudectl, words: tuple[str, ...]
+) -> None:
+    fake = daemon({New: missing_unless_via_npx})
+
+    outcome = claudectl(*words)
+
+    assert outcome.code == 7
+    assert "npx" not in outcome.err
+    assert len(fake.calls) == 1
+
+
+def test_nobody_is_asked_for_json_or_without_npx(daemon: Daemon, at_home: dict[str, str]) -> None:
+    fake = daemon({New: missing_unless_via_npx})
+    for words, env in (
+        (["new", "--json"], at_home),
+        (["new"], {**at_home, "PATH": at_home["HOME"]}),
+    ):
+        with Person(words, env) as person:
+            assert person.wait() == 7
+        assert QUESTION not in person.seen
+    assert len(fake.calls) == 2

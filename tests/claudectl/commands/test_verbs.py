@@ -6,6 +6,7 @@ import sys
 from time import strftime
 
 import pytest
+from msgspec import structs
 
 from claudectl_protocol import faults
 from claudectl_protocol.calls import (
@@ -21,6 +22,7 @@ from claudectl_protocol.calls import (
     Remove,
     Rename,
     Restart,
+    ScreenView,
     SendKeys,
     SessionList,
     Show,
@@ -28,8 +30,9 @@ from claudectl_protocol.calls import (
     Status,
     Stop,
     Target,
+    View,
 )
-from claudectl_protocol.sessions import SessionDetail
+from claudectl_protocol.sessions import SessionDetail, Size
 from tests.claudectl.conftest import Claudectl, Daemon
 from tests.claudectl.samples import (
     ACTIVE,
@@ -38,6 +41,7 @@ from tests.claudectl.samples import (
     FAULTS,
     LOST_PROJECT,
     PROJECT,
+    RUN,
     STATUS,
     STOPPED,
     WEB,
@@ -200,6 +204,49 @@ def test_show_prints_what_is_known(daemon: Daemon, claudectl: Claudectl, project
         "run           11111111-0000-4000-8000-000000000003",
         "record        /r (bytes 5 to 9, 1 gap)",
     ]
+
+
+VIEW = ScreenView(
+    session=API,
+    run=RUN,
+    size=Size(cols=80, rows=24),
+    rows=("$ ls", "", "\x1b[31mred\x1b[0m"),
+    offset=9,
+    live=True,
+)
+
+
+def test_show_screen_prints_the_visible_rows(daemon: Daemon, claudectl: Claudectl, project: str) -> None:
+    fake = daemon({View: structs.replace(VIEW, rows=("$ ls", "", "a\x07b"))})
+
+    outcome = claudectl("show", "api", "--screen")
+
+    assert fake.calls == [View(target=Target(text="api", cwd=project))]
+    assert outcome == (0, "$ ls\n\nab\n", "")
+
+
+def test_show_screen_in_its_colours(daemon: Daemon, claudectl: Claudectl, project: str) -> None:
+    fake = daemon({View: VIEW})
+
+    outcome = claudectl("show", "api", "--screen", "--ansi")
+
+    assert fake.calls == [View(target=Target(text="api", cwd=project), styled=True)]
+    assert outcome == (0, "$ ls\n\n\x1b[31mred\x1b[0m\n", "")
+
+
+def test_show_screen_as_json_says_of_which_run_and_how_large(daemon: Daemon, claudectl: Claudectl) -> None:
+    daemon({View: VIEW})
+
+    document = json.loads(claudectl("show", "api", "--screen", "--json").out)
+
+    assert document["screen"]["rows"] == list(VIEW.rows)
+    assert (document["screen"]["size"]["cols"], document["screen"]["live"]) == (80, True)
+
+
+def test_colours_without_a_screen_are_refused(daemon: Daemon, claudectl: Claudectl) -> None:
+    daemon({})
+
+    assert claudectl("show", "api", "--ansi").code == 2
 
 
 def test_show_cleans_what_a_session_says_of_itself(daemon: Daemon, claudectl: Claudectl) -> None:
