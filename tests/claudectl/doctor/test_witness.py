@@ -195,7 +195,7 @@ def test_the_newest_of_our_files_dates_the_clock(directory: Path) -> None:
     assert clock.now < 4e9
 
 
-@pytest.mark.parametrize("content", ["", "x", f"{os.getpid()}"])
+@pytest.mark.parametrize("content", ["", "x", str(os.getpid())], ids=["empty", "word", "not held"])
 def test_a_lock_that_names_no_daemon_is_nobodys(directory: Path, content: str) -> None:
     locks = directory / ".local" / "state" / "claudectl" / "locks"
     locks.mkdir(parents=True)
