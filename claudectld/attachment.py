@@ -25,7 +25,7 @@ FAREWELL_S = 1.0
 """How long a client that does not read can hold up a daemon that leaves."""
 JIGGLE_S = 0.1
 """At least between two changes of size: programs that compare sizes miss changes that come back to back."""
-REPAINT_S = 0.2
+REPAINT_S = 1.0
 """How long after that a program on a busy machine may take to begin to repaint."""
 
 
@@ -144,9 +144,7 @@ class Attachment:
         splitter = QuerySplitter(cursor)
         jiggles = False
         while await self._more(cursor):
-            if self._has_settled():
-                self._stale = True
-                jiggles = self._feed.screen.wants_jiggle
+            jiggles = self._settle() or jiggles
             if self._part is not None:
                 self._stale = await self._show_part()
                 if not self._stale:
@@ -210,21 +208,23 @@ class Attachment:
         return offset
 
     async def _jiggle(self) -> None:
-        size = self._feed.size
-        rows = size.rows - 1 if size.rows > 1 else size.rows + 1
-        changed = Size(cols=size.cols, rows=rows, xpixel=size.xpixel, ypixel=size.ypixel)
-        try:
-            await self._terminal.resize(self._feed, changed)
-            # A program that repaints says so by printing; one that does not is given time to see the change.
-            offset = self._feed.size_bytes
-            await anyio.sleep(JIGGLE_S)
-            with anyio.move_on_after(REPAINT_S):
-                await self._feed.beyond(offset)
-        finally:
-            # Also when the client has gone meanwhile: the size is the session's, not its own.
-            with anyio.move_on_after(FAREWELL_S, shield=True):
-                if self._feed.size in (changed, size):
-                    await self._terminal.resize(self._feed, size)
+        # One at a time: what another one has changed for a moment is not the size to go back to.
+        async with self._audience.jiggling:
+            size = self._feed.size
+            rows = size.rows - 1 if size.rows > 1 else size.rows + 1
+            changed = Size(cols=size.cols, rows=rows, xpixel=size.xpixel, ypixel=size.ypixel)
+            try:
+                await self._terminal.resize(self._feed, changed)
+                # A program that repaints says so by printing; one that does not is given time to see the change.
+                _, offset = self._records.extent(self._feed.session, self._feed.run)
+                await anyio.sleep(JIGGLE_S)
+                with anyio.move_on_after(REPAINT_S):
+                    await self._feed.beyond(offset)
+            finally:
+                # Also when the client has gone meanwhile: the size is the session's, not its own.
+                with anyio.move_on_after(FAREWELL_S, shield=True):
+                    if self._feed.size in (changed, size):
+                        await self._terminal.resize(self._feed, size)
 
     async def typed(self, data: bytes, *, more: bool) -> None:
         """The client typed. `more` says that further bytes are already waiting, so that a lone ESC may yet become
@@ -274,12 +274,16 @@ class Attachment:
             await self._take_size()
         self._waiting.cancel()
 
-    def _has_settled(self) -> bool:
-        """True once, when the window has stopped changing and what it shows is to be painted anew: always where there
-        are cells to paint from, because every terminal folds lines in its own way; else only if it is as it was,
-        because a busy child has then seen no change and paints nothing."""
+    def _settle(self) -> bool:
+        """Have the screen painted anew, once, when the window has stopped changing: always where there are cells to
+        paint from, because every terminal folds lines in its own way. True when the child has to paint, too: the window
+        is as it was, so a busy child has seen no change, while what did not fit in between is lost.
+        """
         if anyio.current_time() < self._settles_at:
             return False
         before, self._unsettled = self._unsettled, None
         self._settles_at = math.inf
-        return before == self._feed.size or self._feed.screen.cells is not None
+        has_come_back = before == self._feed.size
+        has_cells = self._feed.screen.cells is not None
+        self._stale = self._stale or has_come_back or has_cells
+        return has_come_back and (has_cells or self._feed.screen.wants_jiggle)

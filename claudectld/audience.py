@@ -13,6 +13,8 @@ class Audience:
         self._watchers: set[Hashable] = set()
         self._pasting: Hashable | None = None
         self._pasted = anyio.Event()
+        self.jiggling = anyio.Lock()
+        """Held by the client for whom the size is changed and changed back."""
 
     @property
     def is_empty(self) -> bool:

@@ -125,7 +125,7 @@ class Feed:
 
     async def _rest(self) -> None:
         """Before asking for more: what nobody waits for is read a little later, and more of it at once."""
-        if not self._attention.is_set():
+        if self.audience.is_empty and not self._attention.is_set():
             with anyio.move_on_after(UNWATCHED_S):
                 await self._attention.wait()
 

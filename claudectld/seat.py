@@ -56,6 +56,7 @@ class KeeperSeat:
         self.pid: int | None = None
         self._code = ""
         self._refusal: _Refusal | None = None
+        self._is_released = False
         self._done = KeeperUpgrade(state=UpgradeState.CURRENT)
         """What this daemon has done about the keeper's code."""
         self._upgrading = anyio.Lock()
@@ -77,7 +78,8 @@ class KeeperSeat:
         self._keeper = await self._link.connect()
 
     def release(self) -> None:
-        """Let the keeper leave as soon as it has no child."""
+        """Let the keeper leave as soon as it has no child; then there is no next one."""
+        self._is_released = True
         self._link.release()
 
     async def hello(self) -> KeeperHello:
@@ -159,7 +161,7 @@ class KeeperSeat:
     async def listen(
         self, heard: Callable[[KeeperEvent], None], compare: Callable[[], Awaitable[None]]
     ) -> None:
-        """Hear the keeper for ever.
+        """Hear the keeper, and after it its successors, until one is lost that was released.
 
         Args:
             heard: takes each event, in order.
@@ -172,6 +174,8 @@ class KeeperSeat:
                     self.state = "gone"
                 else:
                     heard(event)
+            if self._is_released:
+                return
             await self._replace(compare)
 
     async def _replace(self, compare: Callable[[], Awaitable[None]]) -> None:

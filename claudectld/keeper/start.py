@@ -7,7 +7,6 @@ import select
 import shutil
 import socket as sockets
 import subprocess
-import sys
 import time
 import uuid
 from pathlib import Path
@@ -146,9 +145,7 @@ def _command(state: str, socket: str) -> list[str]:
         home = copy.install(state)
     except OSError as error:
         raise KeeperGone(f"the keeper cannot be copied: {error}") from error
-    # The base interpreter, by its real path: deleting a virtual environment then hurts nobody.
-    interpreter = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
-    return [interpreter, "-I", "-S", "-B", home, "--state", state, "--socket", socket]
+    return [copy.interpreter(), "-I", "-S", "-B", home, "--state", state, "--socket", socket]
 
 
 def _start(state: str, socket: str, scope: tuple[str, ...]) -> None:

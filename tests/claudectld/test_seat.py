@@ -63,7 +63,7 @@ class Link:
         return KeeperCode(name="new", directory="/new", interpreter="/python")
 
     def release(self) -> None:
-        raise AssertionError("nobody is released")
+        self.keeper.lose("the keeper closed the connection")
 
 
 def noticed(seat: KeeperSeat) -> tuple[str, ...]:
@@ -173,3 +173,19 @@ async def test_a_keeper_that_does_not_answer_is_left_alone(monkeypatch: pytest.M
 
     async with seated(Link(Silent())) as seat:
         assert await seat.upgrade() == KeeperUpgrade(state=UpgradeState.REFUSED, why="it does not answer")
+
+
+async def test_a_keeper_that_was_released_has_no_successor() -> None:
+    keeper = Keeper()
+    seat = KeeperSeat(Link(keeper))
+    await seat.connect()
+
+    async def compare() -> None:
+        raise AssertionError("there is nothing to compare with")
+
+    with anyio.fail_after(20):
+        seat.release()
+        await seat.listen(lambda _: None, compare)
+    keeper.close()
+
+    assert seat.state == "gone"

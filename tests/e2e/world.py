@@ -19,7 +19,9 @@ from types import TracebackType
 from typing import Self
 
 from claudectl_protocol.endpoint import socket_directory, socket_path
-from claudectl_protocol.sessions import Size
+from claudectl_protocol.sessions import RunId, SessionId, Size
+from claudectld.ports import SizeChange
+from claudectld.record.reader import RecordFiles
 from tests.support.terminal import Terminal
 
 DEADLINE_S = 30.0
@@ -205,6 +207,11 @@ class World:
         directory = self.state / "records" / str(session["id"]) / str(session["run"])
         segments = sorted(path for path in directory.iterdir() if path.name.isdigit())
         return b"".join(path.read_bytes() for path in segments)
+
+    def sizes(self, session: Mapping[str, object]) -> tuple[SizeChange, ...]:
+        """The sizes that the terminal of a session's last run has had."""
+        records = RecordFiles(self.state / "records")
+        return records.sizes(SessionId(str(session["id"])), RunId(str(session["run"])))
 
     def log(self) -> str:
         """The end of the daemon's log."""
