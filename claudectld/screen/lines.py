@@ -73,6 +73,7 @@ class Line:
     def attributes(self, column: int) -> Attributes:
         """How the cell looks."""
         memory = self._memory
+        memory.check_open()
         check(lib.ghostty_render_state_row_cells_select(self._cells, column), "select")
         check(lib.ghostty_render_state_row_cells_get(self._cells, _STYLE, memory.style), "style")
         key = bytes(memory.style_bytes)
@@ -83,6 +84,7 @@ class Line:
 
     def grapheme(self, column: int) -> bytes:
         """The characters of a cell that has several."""
+        self._memory.check_open()
         check(lib.ghostty_render_state_row_cells_select(self._cells, column), "select")
         count = ffi.new("uint32_t*")
         key = lib.GHOSTTY_RENDER_STATE_ROW_CELLS_DATA_GRAPHEMES_LEN
@@ -105,6 +107,13 @@ class _Memory:
         self.style = sized("GhosttyStyle")
         self.style_bytes = ffi.buffer(self.style)
         self.attributes: dict[bytes, Attributes] = {}
+        self.is_over = False
+        """True when the library's copy of the rows is freed."""
+
+    def check_open(self) -> None:
+        """Raise EmulatorError when a line outlives its reading: what the library has there is anybody's memory."""
+        if self.is_over:
+            raise EmulatorError("a line is asked after its reading is over")
 
 
 class RenderState:
@@ -116,6 +125,7 @@ class RenderState:
         self._handle = ffi.new("GhosttyRenderState*")
         self._rows = ffi.new("GhosttyRenderStateRowIterator*")
         self._cells = ffi.new("GhosttyRenderStateRowCells*")
+        self._memory = _Memory()
 
     def __enter__(self) -> "RenderState":
         try:
@@ -137,6 +147,7 @@ class RenderState:
         self._release()
 
     def _release(self) -> None:
+        self._memory.is_over = True
         lib.ghostty_render_state_row_cells_free(self._cells[0])
         lib.ghostty_render_state_row_iterator_free(self._rows[0])
         lib.ghostty_render_state_free(self._handle[0])
@@ -151,7 +162,6 @@ class RenderState:
         self.get("ROW_ITERATOR", self._rows)
         y, view = ffi.new("int32_t*"), ffi.new("GhosttyCellsView*")
         row, wrapped = ffi.new("GhosttyRow*"), ffi.new("bool*")
-        memory = _Memory()
         wanted = (
             (lib.GHOSTTY_RENDER_STATE_ROW_DATA_VIEWPORT_Y, y),
             (lib.GHOSTTY_RENDER_STATE_ROW_DATA_CELLS_RAW, view),
@@ -164,7 +174,7 @@ class RenderState:
             check(lib.ghostty_row_get(row[0], lib.GHOSTTY_ROW_DATA_WRAP, wrapped), "row")
             raw = array("Q")
             raw.frombytes(ffi.buffer(view.ptr, view.len * 8))
-            yield Line(link, self._cells[0], memory, y[0], raw, wrapped=bool(wrapped[0]))
+            yield Line(link, self._cells[0], self._memory, y[0], raw, wrapped=bool(wrapped[0]))
 
 
 @lru_cache(maxsize=8192)

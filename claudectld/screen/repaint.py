@@ -174,9 +174,10 @@ def _position(emulator: Emulator) -> bytes:
     column, again = cursor.column, b""
     if cursor.wraps:
         # Only printing in the last column brings the cursor behind it.
-        line = next(line for line in emulator.lines() if line.y == cursor.row)
-        column -= not line.sort(line.raw[column]).columns
-        again = paint(line, column, cursor.column + 1).data or b" "
+        for line in emulator.lines():
+            if line.y == cursor.row:
+                column -= not line.sort(line.raw[column]).columns
+                again = paint(line, column, cursor.column + 1).data or b" "
     place = b"\x1b[%d;%dH" % (max(0, cursor.row - top) + 1, max(0, column - left) + 1)
     pen = emulator.pen
     look = sgr(pen) if pen != PLAIN else b""

@@ -126,6 +126,16 @@ def test_a_storm_of_sizes_ends_in_what_a_terminal_shows_that_went_through_it(
     assert picture(screen.repaint(), size=size) == whole.picture()
 
 
+@pytest.mark.parametrize("last", ["e\u0301", "\x1b[1;35mx", "日"])
+def test_what_stands_in_the_last_column_behind_which_the_cursor_is_is_painted_again(last: str) -> None:
+    screen = new_screen()
+    column = SIZE.cols - (last == "日")
+    output = f"\x1b[2;{column}H{last}".encode()
+    screen.feed(output, live=False)
+
+    assert picture(screen.repaint(), b"next") == picture(output, b"next")
+
+
 DETAILS = {
     "never written after inverse": b"\x1b[7mAB\x1b[0m\x1b[1;10HZ",
     "erased with a colour": b"\x1b[41m\x1b[2J\x1b[44m\x1b[3;2H\x1b[K\x1b[48;2;1;2;3m\x1b[5;5H\x1b[3X",
