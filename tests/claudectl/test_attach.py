@@ -420,7 +420,10 @@ def test_the_successor_of_a_daemon_that_was_told_to_leave_is_waited_for(
 
             assert person.wait() == 0
 
-    assert [call.offset for call in calls] == [None, 123]
+    # The one that leaves may be reached once more before it has left.
+    offsets = [call.offset for call in calls]
+    assert offsets[0] is None
+    assert set(offsets[1:]) == {123}
 
 
 def test_a_daemon_that_was_told_to_leave_is_not_brought_back(

@@ -144,6 +144,8 @@ class FakeDaemon:
     ) -> None:
         os.unlink(self.path)
         self._listener.shutdown(socket.SHUT_RDWR)
+        # Whoever came at the last moment is among the links when nobody is accepted any more.
+        self._threads[0].join(WAIT_S)
         for link in self._links:
             link.close()
         for thread in self._threads:
